@@ -1,0 +1,55 @@
+namespace Grpc.Core;
+
+/// <summary>What a caller asks for besides the request. Each With method gives a copy with one thing changed.</summary>
+public readonly struct CallOptions
+{
+    public CallOptions(
+        Metadata? headers = null,
+        DateTime? deadline = null,
+        CancellationToken cancellationToken = default,
+        WriteOptions? writeOptions = null,
+        ContextPropagationToken? propagationToken = null,
+        CallCredentials? credentials = null)
+    {
+        Headers = headers;
+        Deadline = deadline;
+        CancellationToken = cancellationToken;
+        WriteOptions = writeOptions;
+        PropagationToken = propagationToken;
+        Credentials = credentials;
+    }
+
+    /// <summary>Headers sent with the call.</summary>
+    public Metadata? Headers { get; private init; }
+
+    /// <summary>When the call fails with <see cref="StatusCode.DeadlineExceeded"/>, in UTC; null for never.</summary>
+    public DateTime? Deadline { get; private init; }
+
+    /// <summary>Cancels the call on both sides.</summary>
+    public CancellationToken CancellationToken { get; private init; }
+
+    public WriteOptions? WriteOptions { get; private init; }
+
+    public ContextPropagationToken? PropagationToken { get; private init; }
+
+    public CallCredentials? Credentials { get; private init; }
+
+    /// <summary>True to wait for a connection instead of failing when there is none.</summary>
+    public bool IsWaitForReady { get; private init; }
+
+    public CallOptions WithHeaders(Metadata headers) => this with { Headers = headers };
+
+    public CallOptions WithDeadline(DateTime deadline) => this with { Deadline = deadline };
+
+    public CallOptions WithCancellationToken(CancellationToken cancellationToken) =>
+        this with { CancellationToken = cancellationToken };
+
+    public CallOptions WithWriteOptions(WriteOptions writeOptions) => this with { WriteOptions = writeOptions };
+
+    public CallOptions WithPropagationToken(ContextPropagationToken propagationToken) =>
+        this with { PropagationToken = propagationToken };
+
+    public CallOptions WithCredentials(CallCredentials credentials) => this with { Credentials = credentials };
+
+    public CallOptions WithWaitForReady(bool waitForReady = true) => this with { IsWaitForReady = waitForReady };
+}

@@ -1,0 +1,65 @@
+using ClawBureau.Tokens;
+
+namespace ClawBureau.Ledger;
+
+/// <summary>What the ledger said of an act. Everything but <see cref="Recorded"/> wrote nothing.</summary>
+public enum Verdict
+{
+    /// <summary>The act stands, at its Seq.</summary>
+    Recorded = 0,
+
+    /// <summary>It stood already; the outcome carries the first one's numbers.</summary>
+    Repeated = 1,
+
+    /// <summary>A group of the token is blocked.</summary>
+    Blocked = 2,
+
+    /// <summary>A group of the token was blocked and lifted, and the iat is not after its cut: sign again with a later one.</summary>
+    BeforeCut = 3,
+
+    /// <summary>The controller is frozen or inactive.</summary>
+    ControllerFrozen = 4,
+
+    /// <summary>The key is not active in the ledger.</summary>
+    KeyMayNotSign = 5,
+
+    /// <summary>Another policy version became current since the request was judged.</summary>
+    PolicyChanged = 6,
+
+    /// <summary>The challenge does not exist, is used, or has expired.</summary>
+    ChallengeUnusable = 7,
+
+    /// <summary>The token the caller authenticated with is revoked.</summary>
+    CallerRevoked = 8,
+}
+
+/// <summary>The ledger's answer to one act, after commit.</summary>
+public sealed record ActOutcome
+{
+    public required Verdict Verdict { get; init; }
+    public required Guid Epoch { get; init; }
+
+    /// <summary>The act's place; for <see cref="Verdict.Repeated"/> the first one's.</summary>
+    public Seq Seq { get; init; }
+
+    /// <summary>Place in the feed, for revocations, blocks and lifts.</summary>
+    public RevocationSeq RevocationSeq { get; init; }
+
+    /// <summary>Database time at which the act (or the first one) was recorded.</summary>
+    public DateTimeOffset RecordedAt { get; init; }
+
+    /// <summary>head.control_seq after the batch.</summary>
+    public long ControlSeq { get; init; }
+
+    /// <summary>The token a revocation resolved to; null where only its jti is known.</summary>
+    public TokenHash? TokenHash { get; init; }
+
+    /// <summary>With <see cref="Verdict.BeforeCut"/>: the iat must be greater than this (epoch seconds). With a lift: the cut it left.</summary>
+    public long Cut { get; init; }
+
+    /// <summary>With <see cref="Verdict.Repeated"/> of a mint: what the first request under the idempotency key made.</summary>
+    public PriorMint? PriorMint { get; init; }
+}
+
+/// <summary>What is kept of a mint under its idempotency key.</summary>
+public sealed record PriorMint(byte[] RequestHash, KeyId KeyId, byte[] SignedPayload);

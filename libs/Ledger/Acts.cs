@@ -1,0 +1,166 @@
+using ClawBureau.Tokens;
+
+namespace ClawBureau.Ledger;
+
+/// <summary>
+/// One durable act on its way into the ledger: validated, and signed where it is a mint, before it is queued.
+/// </summary>
+public abstract record Act
+{
+    public required Correlation Correlation { get; init; }
+
+    /// <summary>Who asked, as the caller table names him: an admin key's name, a service's identity, a token's subject.</summary>
+    public required string Caller { get; init; }
+
+    public abstract EventKind Kind { get; }
+
+    /// <summary>Mints wait behind everything else and are what overload sheds (DESIGN "The ledger", rule 4).</summary>
+    public virtual bool IsMint => false;
+
+    /// <summary>The event's subject, for filters; null where there is none.</summary>
+    public virtual string? Subject => null;
+
+    /// <summary>Two acts that share one of these never stand in the same batch.</summary>
+    internal abstract IEnumerable<string> ConflictKeys { get; }
+
+    /// <summary>The event's payload: canonical JSON, written once, before the act is queued.</summary>
+    internal byte[] Payload => _payload ??= WritePayload();
+    private byte[]? _payload;
+
+    private protected abstract byte[] WritePayload();
+}
+
+/// <summary>A token, signed and ready; the ledger decides whether it may exist.</summary>
+public sealed record MintAct : Act
+{
+    public required TokenHash TokenHash { get; init; }
+    public required TokenClaims Claims { get; init; }
+    public required KeyId KeyId { get; init; }
+    public required string PolicyTier { get; init; }
+    public required string PolicyVersion { get; init; }
+
+    /// <summary>Every group the token belongs to; one blocked group, or one whose cut is not before its iat, denies it.</summary>
+    public required IReadOnlyList<GroupKey> Groups { get; init; }
+
+    /// <summary>Caller's key for retries; with it <see cref="RequestHash"/> and <see cref="SignedPayload"/> are kept until the token expires.</summary>
+    public string? IdempotencyKey { get; init; }
+
+    /// <summary>SHA-256 of the request's content, 32 bytes: tells a retry from another request under the same key.</summary>
+    public byte[]? RequestHash { get; init; }
+
+    /// <summary>The signed bytes of the token without its signature (never the token itself).</summary>
+    public byte[]? SignedPayload { get; init; }
+
+    /// <summary>The hash of the token the caller authenticated with, if it did: a revoked caller mints nothing.</summary>
+    public TokenHash? CallerToken { get; init; }
+
+    /// <summary>The ledger policy version the request was judged by; null where the policy comes from configuration.</summary>
+    public string? LedgerPolicyVersion { get; init; }
+
+    /// <summary>The challenge this mint consumes; null where none is needed.</summary>
+    public string? ChallengeId { get; init; }
+
+    /// <summary>head.control_seq of the view the request was already judged by (<see cref="Reading.ControlView"/>); null: judge it here.</summary>
+    public long? JudgedAtControlSeq { get; init; }
+
+    public override EventKind Kind => EventKind.TokenIssued;
+    public override bool IsMint => true;
+    public override string? Subject => Claims.Sub;
+
+    internal override IEnumerable<string> ConflictKeys
+    {
+        get
+        {
+            yield return "token " + TokenHash;
+            if (IdempotencyKey is not null) yield return $"idempotency {Caller.Length} {Caller} {IdempotencyKey}";
+            if (ChallengeId is not null) yield return "challenge " + ChallengeId;
+        }
+    }
+
+    private protected override byte[] WritePayload() => EventPayload.OfMint(this);
+}
+
+/// <summary>Revokes one token by its hash or its jti. Repeating it is answered with the first one's numbers.</summary>
+public sealed record RevokeTokenAct : Act
+{
+    public TokenHash? TokenHash { get; init; }
+    public string? Jti { get; init; }
+    public string? Reason { get; init; }
+
+    /// <summary>How long the revocation is kept when the ledger does not know the token's own expiry.</summary>
+    public required DateTimeOffset KeepUntil { get; init; }
+
+    public override EventKind Kind => EventKind.TokenRevoked;
+    internal override IEnumerable<string> ConflictKeys => [TokenHash is { } hash ? "token " + hash : "jti " + Jti];
+    private protected override byte[] WritePayload() => EventPayload.OfRevocation(this);
+}
+
+/// <summary>Blocks a group of tokens until lifted: nothing in it is valid, nothing more is minted into it.</summary>
+public sealed record BlockGroupAct : Act
+{
+    public required GroupKey Group { get; init; }
+    public string? Reason { get; init; }
+
+    public override EventKind Kind => EventKind.GroupBlocked;
+    internal override IEnumerable<string> ConflictKeys => [$"group {Convert.ToHexStringLower(Group.Hash)}"];
+    private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, Reason);
+}
+
+/// <summary>Lifts a block and leaves a cut: tokens issued up to now stay dead whatever their issuer's clock said.</summary>
+public sealed record LiftBlockAct : Act
+{
+    public required GroupKey Group { get; init; }
+    public string? Reason { get; init; }
+
+    public override EventKind Kind => EventKind.BlockLifted;
+    internal override IEnumerable<string> ConflictKeys => [$"group {Convert.ToHexStringLower(Group.Hash)}"];
+    private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, Reason);
+}
+
+/// <summary>States what a key may do from now on.</summary>
+public sealed record KeyAct : Act
+{
+    public required KeyId KeyId { get; init; }
+
+    /// <summary>Raw Ed25519 public key, 32 bytes.</summary>
+    public required byte[] PublicKey { get; init; }
+    public required KeyState State { get; init; }
+
+    /// <summary>Last second in which the key is accepted; null: no end is set.</summary>
+    public DateTimeOffset? NotAfter { get; init; }
+
+    /// <summary>Accepted for verification but never signed here.</summary>
+    public bool IsForeign { get; init; }
+
+    public override EventKind Kind => EventKind.KeyChanged;
+    internal override IEnumerable<string> ConflictKeys => ["key " + KeyId];
+    private protected override byte[] WritePayload() => EventPayload.OfKey(this);
+}
+
+/// <summary>Puts a policy document; the last one put is the current one.</summary>
+public sealed record PolicyAct : Act
+{
+    public required string Version { get; init; }
+
+    /// <summary>Canonical JSON.</summary>
+    public required byte[] Document { get; init; }
+
+    public override EventKind Kind => EventKind.PolicyPut;
+    internal override IEnumerable<string> ConflictKeys => ["policy"];
+    private protected override byte[] WritePayload() => EventPayload.OfPolicy(this);
+}
+
+/// <summary>States who owns a controller and whether it may act. A frozen controller neither mints nor mutates (L9).</summary>
+public sealed record ControllerAct : Act
+{
+    public required string ControllerDid { get; init; }
+    public required string OwnerDid { get; init; }
+    public required bool Active { get; init; }
+    public required bool Frozen { get; init; }
+    public string? PolicyHash { get; init; }
+
+    public override EventKind Kind => EventKind.ControllerChanged;
+    public override string? Subject => ControllerDid;
+    internal override IEnumerable<string> ConflictKeys => ["controller " + ControllerDid];
+    private protected override byte[] WritePayload() => EventPayload.OfController(this);
+}

@@ -1,0 +1,119 @@
+using System.Security.Cryptography;
+using ClawBureau.Tokens;
+
+namespace ClawBureau.Ledger;
+
+/// <summary>
+/// What an event says, as canonical JSON (RFC 8785): member names in ordinal order, absent where there is nothing to say.
+/// The bytes are stored, hashed and audited as written here and never made again. Place, time and correlation stand in the
+/// event's own columns.
+/// </summary>
+internal static class EventPayload
+{
+    public static byte[] OfMint(MintAct act)
+    {
+        var claims = act.Claims;
+        var json = Begin();
+        Text(json, "agent_did", claims.AgentDid?.ToString());
+        json.Name("aud").Value(claims.Audience.Values);
+        Text(json, "by", act.Caller);
+        Text(json, "control_plane_policy_hash_b64u", claims.ControlPlanePolicyHash?.ToString());
+        Text(json, "controller_did", claims.ControllerDid?.ToString());
+        if (claims.Delegation is { } delegation)
+        {
+            Text(json, "delegate_did", delegation.DelegateDid?.ToString());
+            if (delegation.ExpiresAt is { } delegationEnds) json.Name("delegation_expires_at").Value(delegationEnds);
+            Text(json, "delegation_id", delegation.Id);
+            Text(json, "delegation_policy_hash_b64u", delegation.PolicyHash?.ToString());
+            Text(json, "delegation_spend_cap_minor", delegation.SpendCapMinor);
+            Text(json, "delegator_did", delegation.DelegatorDid?.ToString());
+        }
+        json.Name("exp").Value(claims.ExpiresAt);
+        json.Name("iat").Value(claims.IssuedAt);
+        Text(json, "jti", claims.Jti);
+        Text(json, "kid", act.KeyId.ToString());
+        Text(json, "kind", EventKinds.NameOf(act.Kind));
+        Text(json, "mission_id", claims.MissionId);
+        Text(json, "owner_did", claims.OwnerDid?.ToString());
+        Text(json, "owner_ref", claims.OwnerRef);
+        Text(json, "payment_account_did", claims.PaymentAccountDid?.ToString());
+        Text(json, "policy_hash_b64u", claims.PolicyHash?.ToString());
+        Text(json, "policy_tier", act.PolicyTier);
+        Text(json, "policy_version", act.PolicyVersion);
+        json.Name("scope").Value(claims.Scope);
+        if (claims.SpendCap is { } cap) json.Name("spend_cap").Value(cap);
+        Text(json, "sub", claims.Sub);
+        Text(json, "token_hash", act.TokenHash.ToString());
+        Text(json, "token_lane", claims.Lane?.ToClaim());
+        Text(json, "token_scope_hash_b64u", claims.TokenScopeHash?.ToString());
+        return End(json);
+    }
+
+    public static byte[] OfRevocation(RevokeTokenAct act)
+    {
+        var json = Begin();
+        Text(json, "by", act.Caller);
+        Text(json, "jti", act.Jti);
+        Text(json, "kind", EventKinds.NameOf(act.Kind));
+        Text(json, "reason", act.Reason);
+        Text(json, "token_hash", act.TokenHash?.ToString());
+        return End(json);
+    }
+
+    public static byte[] OfGroup(Act act, GroupKey group, string? reason)
+    {
+        var json = Begin();
+        Text(json, "by", act.Caller);
+        Text(json, "group_key", Convert.ToHexStringLower(group.Hash));
+        Text(json, "group_kind", group.Kind.ToString().ToLowerInvariant());
+        Text(json, "kind", EventKinds.NameOf(act.Kind));
+        Text(json, "reason", reason);
+        return End(json);
+    }
+
+    public static byte[] OfKey(KeyAct act)
+    {
+        var json = Begin();
+        Text(json, "by", act.Caller);
+        json.Name("foreign").Value(act.IsForeign);
+        Text(json, "kid", act.KeyId.ToString());
+        Text(json, "kind", EventKinds.NameOf(act.Kind));
+        if (act.NotAfter is { } end) json.Name("not_after").Value(end.ToUnixTimeSeconds());
+        Text(json, "public_key", Base64UrlText.Encode(act.PublicKey));
+        Text(json, "state", act.State.ToString().ToLowerInvariant());
+        return End(json);
+    }
+
+    public static byte[] OfPolicy(PolicyAct act)
+    {
+        var json = Begin();
+        Text(json, "by", act.Caller);
+        Text(json, "kind", EventKinds.NameOf(act.Kind));
+        Text(json, "policy_hash", Convert.ToHexStringLower(SHA256.HashData(act.Document)));
+        Text(json, "policy_version", act.Version);
+        return End(json);
+    }
+
+    public static byte[] OfController(ControllerAct act)
+    {
+        var json = Begin();
+        json.Name("active").Value(act.Active);
+        Text(json, "by", act.Caller);
+        Text(json, "controller_did", act.ControllerDid);
+        json.Name("frozen").Value(act.Frozen);
+        Text(json, "kind", EventKinds.NameOf(act.Kind));
+        Text(json, "owner_did", act.OwnerDid);
+        Text(json, "policy_hash_b64u", act.PolicyHash);
+        return End(json);
+    }
+
+    private static JsJsonWriter Begin() => new JsJsonWriter().BeginObject();
+
+    // "v" sorts after every other name used here.
+    private static byte[] End(JsJsonWriter json) => json.Name("v").Value(1).EndObject().ToArray();
+
+    private static void Text(JsJsonWriter json, string name, string? value)
+    {
+        if (value is not null) json.Name(name).Value(value);
+    }
+}

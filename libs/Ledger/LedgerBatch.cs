@@ -1,0 +1,78 @@
+using ClawBureau.Ledger.Statements;
+using Npgsql;
+
+namespace ClawBureau.Ledger;
+
+/// <summary>
+/// One batch on one connection: everything in one write, in one implicit transaction (DESIGN "The ledger", rule 2).
+/// </summary>
+internal sealed class LedgerBatch
+{
+    // Alone, so that every later statement takes its snapshot after the lock was granted: a statement that waits for the
+    // lock itself keeps the older snapshot and would mint after a freeze.
+    public const string LockHead = "SELECT epoch FROM ledger.head FOR UPDATE";
+
+    private const string Announce = """
+        WITH alive AS (
+          UPDATE ledger.head SET beat = beat + 1, beat_at = clock_timestamp() WHERE beat_at < clock_timestamp() - interval '500 ms'
+        )
+        INSERT INTO ledger.batches (batch_id, abandoned, first_seq, recorded_at) SELECT $1, false, seq + 1, clock_timestamp() FROM ledger.head
+        """;
+
+    private const string AnnounceUnlocked =
+        "INSERT INTO ledger.batches (batch_id, abandoned, first_seq, recorded_at) SELECT $1, false, seq + 1, clock_timestamp() FROM ledger.head";
+
+    private readonly List<ActStatement> _statements;
+
+    public LedgerBatch(IReadOnlyList<PendingAct> acts)
+    {
+        Acts = acts;
+        for (int i = 0; i < acts.Count; i++)
+        {
+            acts[i].Ordinal = i;
+            acts[i].Outcome = null;
+        }
+        // Revocations, lifts and control acts before mints: a mint of this batch is judged by what they leave.
+        _statements = [.. acts.GroupBy(a => a.Act.GetType()).OrderBy(g => g.Key == typeof(MintAct)).Select(g => StatementFor([.. g]))];
+    }
+
+    public Guid Id { get; } = Guid.CreateVersion7();
+    public IReadOnlyList<PendingAct> Acts { get; }
+
+    /// <summary>Sends the batch and reads its verdicts. When this returns, it is committed.</summary>
+    /// <param name="judgeUnderLock">True always, but for the negative control of rule 2 in the ledger's own tests.</param>
+    /// <exception cref="NpgsqlException">The batch failed; whether it committed is for the caller to find out.</exception>
+    public async Task ExecuteAsync(NpgsqlConnection connection, bool judgeUnderLock, CancellationToken cancellationToken)
+    {
+        await using var batch = new NpgsqlBatch(connection);
+        if (judgeUnderLock) batch.BatchCommands.Add(new NpgsqlBatchCommand(LockHead));
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(judgeUnderLock ? Announce : AnnounceUnlocked) { Parameters = { new() { Value = Id } } });
+        foreach (var statement in _statements) statement.AddTo(batch, Id, judgeUnderLock);
+
+        await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
+        var epoch = Guid.Empty;
+        if (judgeUnderLock)
+        {
+            await reader.ReadAsync(cancellationToken);
+            epoch = reader.GetGuid(0);
+            await reader.NextResultAsync(cancellationToken);
+        }
+        foreach (var statement in _statements)
+        {
+            await statement.ReadAsync(reader, epoch, cancellationToken);
+            await reader.NextResultAsync(cancellationToken);
+        }
+    }
+
+    private static ActStatement StatementFor(IReadOnlyList<PendingAct> acts) => acts[0].Act switch
+    {
+        MintAct => new MintStatement(acts),
+        RevokeTokenAct => new RevokeTokenStatement(acts),
+        BlockGroupAct => new GroupStatement(acts, lift: false),
+        LiftBlockAct => new GroupStatement(acts, lift: true),
+        KeyAct => new KeyStatement(acts),
+        PolicyAct => new PolicyStatement(acts),
+        ControllerAct => new ControllerStatement(acts),
+        var act => throw new InvalidOperationException($"no statement records a {act.GetType().Name}"),
+    };
+}

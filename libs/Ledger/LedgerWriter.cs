@@ -1,0 +1,301 @@
+using System.Data;
+using ClawBureau.Tokens;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace ClawBureau.Ledger;
+
+/// <summary>
+/// The one append path. Requests queue; one transaction writes the whole batch; then all of them are answered. No timer:
+/// the next batch is what arrived while the last one committed (DESIGN "The ledger").
+/// </summary>
+public sealed class LedgerWriter : BackgroundService
+{
+    private readonly NpgsqlDataSource _database;
+    private readonly LedgerOptions _options;
+    private readonly ILogger<LedgerWriter> _log;
+    private readonly ActQueue _queue;                                   // locked by itself
+    private readonly SemaphoreSlim _arrived = new(0, 1);
+    private NpgsqlConnection? _connection;                              // owned by the loop
+    private bool _warned;                                               // set by the connection's notices, read by the loop after a batch
+    private volatile bool _stopped;
+
+    public LedgerWriter(NpgsqlDataSource database, LedgerOptions options, ILogger<LedgerWriter> log)
+    {
+        (_database, _options, _log) = (database, options, log);
+        _queue = new ActQueue(options.MintQueue, options.ReservedQueue);
+    }
+
+    /// <summary>Batches committed since the start.</summary>
+    public long Commits { get; private set; }
+
+    /// <summary>False only in the negative control of rule 2, which this library's tests must see fail.</summary>
+    internal bool JudgeUnderLock { get; init; } = true;
+
+    /// <summary>Puts an act into the ledger and answers after commit.</summary>
+    /// <param name="cancellationToken">Ends the wait, never the act: once queued it may be recorded all the same (rule 5).</param>
+    /// <exception cref="Refusal">TEXT_NOT_STORABLE; LEDGER_OVERLOADED; LEDGER_UNAVAILABLE (nothing was written);
+    /// LEDGER_OUTCOME_UNKNOWN (it may have been; retry under the same idempotency key).</exception>
+    public Task<ActOutcome> AppendAsync(Act act, CancellationToken cancellationToken)
+    {
+        RefuseUnstorable(act);
+        var pending = new PendingAct(act);
+        lock (_queue)
+        {
+            if (_stopped) throw new Refusal(Reason.LedgerUnavailable);
+            if (!_queue.TryAdd(pending)) throw new Refusal(Reason.LedgerOverloaded);
+        }
+        Wake();
+        return pending.Answer.WaitAsync(cancellationToken);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            while (true)
+            {
+                List<PendingAct> batch;
+                lock (_queue) batch = _queue.Take(_options.BatchSize);
+                if (batch.Count > 0) await WriteAsync(batch);
+                else if (stoppingToken.IsCancellationRequested) break;      // drained: what was accepted was written
+                else await WaitForWorkAsync(stoppingToken);
+            }
+        }
+        finally
+        {
+            lock (_queue)
+            {
+                _stopped = true;
+                foreach (var left in _queue.Take(int.MaxValue)) left.Refuse(new Refusal(Reason.LedgerUnavailable));
+            }
+            await DropConnectionAsync();
+        }
+    }
+
+    private async Task WaitForWorkAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await _arrived.WaitAsync(stoppingToken);
+        }
+        catch (OperationCanceledException)
+        {
+            // The loop drains the queue once more and ends.
+        }
+    }
+
+    private void Wake()
+    {
+        try
+        {
+            _arrived.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // The loop is already due to look.
+        }
+    }
+
+    /// <summary>Writes acts and answers each of them, whatever happens.</summary>
+    private async Task WriteAsync(IReadOnlyList<PendingAct> acts)
+    {
+        try
+        {
+            _connection ??= await ConnectAsync();
+        }
+        catch (Exception failure) when (failure is NpgsqlException or TimeoutException or OperationCanceledException)
+        {
+            Log.LedgerUnreachable(_log, failure.Message);
+            RefuseAll(acts, new Refusal(Reason.LedgerUnavailable, inner: failure));     // nothing was sent
+            return;
+        }
+
+        var batch = new LedgerBatch(acts);
+        try
+        {
+            _warned = false;
+            using var deadline = new CancellationTokenSource(_options.BatchTimeout);
+            await batch.ExecuteAsync(_connection, JudgeUnderLock, deadline.Token);
+            if (_warned) await ResolveAsync(batch);
+            else Confirm(acts);
+        }
+        catch (PostgresException refused) when (IsRolledBack(refused))
+        {
+            // One act the database cannot store never takes the others with it: SQLSTATE classes 22 (data) and 23 (constraint).
+            if (refused.SqlState[..2] is "22" or "23" && acts.Count > 1)
+            {
+                Log.BatchSplit(_log, refused.SqlState, acts.Count);
+                foreach (var act in acts) await WriteAsync([act]);
+            }
+            else
+            {
+                Log.BatchRefused(_log, refused.SqlState, refused.MessageText, acts.Count);
+                RefuseAll(acts, refused.SqlState[..2] switch
+                {
+                    "22" => new Refusal(Reason.TextNotStorable, inner: refused),
+                    "23" => refused,                                    // a defect here, not a caller's: INTERNAL
+                    _ => new Refusal(Reason.LedgerUnavailable, inner: refused),
+                });
+            }
+        }
+        catch (Exception lost) when (lost is NpgsqlException or OperationCanceledException or TimeoutException or IOException)
+        {
+            Log.BatchLost(_log, batch.Id, acts.Count, lost.Message);
+            await DropConnectionAsync();
+            await ResolveAsync(batch);
+        }
+    }
+
+    private void Confirm(IReadOnlyList<PendingAct> acts)
+    {
+        Commits++;
+        foreach (var act in acts) act.Confirm();
+    }
+
+    /// <summary>
+    /// True when the server said ERROR and lives on: the implicit transaction is rolled back, definitely. A FATAL (a server
+    /// shutting down while it commits, say) is not that.
+    /// </summary>
+    private bool IsRolledBack(PostgresException e) => e.InvariantSeverity == "ERROR" && _connection?.State == ConnectionState.Open;
+
+    /// <summary>
+    /// Finds out on a new connection what became of a batch. Locking the head waits for the old transaction's fate; the
+    /// tombstone written when there is no row makes sure that a batch still on its way can never commit (rule 5, L2).
+    /// </summary>
+    private async Task ResolveAsync(LedgerBatch batch)
+    {
+        long started = Environment.TickCount64;
+        while (true)
+        {
+            try
+            {
+                await DropConnectionAsync();
+                _connection = await ConnectAsync();
+                var recorded = await LookUpAsync(_connection, batch);
+                if (recorded is null)
+                {
+                    Log.BatchResolved(_log, batch.Id, "not committed");
+                    RefuseAll(batch.Acts, new Refusal(Reason.LedgerUnavailable));
+                    return;
+                }
+                Log.BatchResolved(_log, batch.Id, "committed");
+                foreach (var act in batch.Acts) act.Outcome = recorded.GetValueOrDefault(act.Ordinal);
+                Confirm([.. batch.Acts.Where(a => a.Outcome is not null)]);
+                // The others left no event: they were refused, or stood already. Judged again they get the same answer.
+                var rest = batch.Acts.Where(a => a.Outcome is null).ToList();
+                if (rest.Count > 0) await WriteAsync(rest);
+                return;
+            }
+            catch (Exception e) when (e is NpgsqlException or TimeoutException or OperationCanceledException or IOException)
+            {
+                if (Environment.TickCount64 - started > _options.ResolveWithin.TotalMilliseconds)
+                {
+                    Log.BatchUnresolved(_log, batch.Id, batch.Acts.Count, e.Message);
+                    await DropConnectionAsync();
+                    RefuseAll(batch.Acts, new Refusal(Reason.LedgerOutcomeUnknown, inner: e));
+                    return;
+                }
+                await Task.Delay(TimeSpan.FromMilliseconds(50));
+            }
+        }
+    }
+
+    /// <returns>By ordinal, what the batch recorded; null when it did not and now cannot commit.</returns>
+    private static async Task<Dictionary<int, ActOutcome>?> LookUpAsync(NpgsqlConnection connection, LedgerBatch batch)
+    {
+        await using var transaction = await connection.BeginTransactionAsync();
+        await ExecuteAsync(connection, LedgerBatch.LockHead);
+        await using (var find = new NpgsqlCommand("SELECT abandoned FROM ledger.batches WHERE batch_id = $1", connection) { Parameters = { new() { Value = batch.Id } } })
+        {
+            if (await find.ExecuteScalarAsync() is not false)
+            {
+                await using var abandon = new NpgsqlCommand(
+                    """
+                    INSERT INTO ledger.batches (batch_id, abandoned, first_seq, recorded_at)
+                    SELECT $1, true, seq + 1, clock_timestamp() FROM ledger.head ON CONFLICT (batch_id) DO NOTHING
+                    """, connection)
+                { Parameters = { new() { Value = batch.Id } } };
+                await abandon.ExecuteNonQueryAsync();
+                await transaction.CommitAsync();
+                return null;
+            }
+        }
+        var recorded = new Dictionary<int, ActOutcome>();
+        await using (var read = new NpgsqlCommand(
+            """
+            SELECT e.ordinal, h.epoch, e.seq, e.recorded_at, h.control_seq, coalesce(r.revocation_seq, 0), coalesce(r.cut, 0), r.token_hash
+              FROM ledger.batches b
+              JOIN ledger.events e ON e.seq >= b.first_seq AND e.seq < b.first_seq + $2 AND e.batch_id = b.batch_id
+              LEFT JOIN ledger.revocations r ON r.seq = e.seq
+              CROSS JOIN ledger.head h
+             WHERE b.batch_id = $1
+            """, connection)
+        { Parameters = { new() { Value = batch.Id }, new() { Value = (long)batch.Acts.Count } } })
+        await using (var reader = await read.ExecuteReaderAsync())
+        {
+            while (await reader.ReadAsync())
+            {
+                recorded.Add(reader.GetInt32(0), new ActOutcome
+                {
+                    Verdict = Verdict.Recorded,
+                    Epoch = reader.GetGuid(1),
+                    Seq = new Seq(reader.GetInt64(2)),
+                    RecordedAt = reader.GetFieldValue<DateTimeOffset>(3),
+                    ControlSeq = reader.GetInt64(4),
+                    RevocationSeq = new RevocationSeq(reader.GetInt64(5)),
+                    Cut = reader.GetInt64(6),
+                    TokenHash = reader.IsDBNull(7) ? null : TokenHash.FromBytes(reader.GetFieldValue<byte[]>(7)),
+                });
+            }
+        }
+        await transaction.CommitAsync();
+        return recorded;
+    }
+
+    private static async Task ExecuteAsync(NpgsqlConnection connection, string sql)
+    {
+        await using var command = new NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync();
+    }
+
+    private async Task<NpgsqlConnection> ConnectAsync()
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(2));
+        var connection = await _database.OpenConnectionAsync(deadline.Token);
+        // A COMMIT that warns (a standby that did not confirm, say) is not a COMMIT one may report.
+        connection.Notice += (_, e) => _warned |= e.Notice.InvariantSeverity == "WARNING";
+        return connection;
+    }
+
+    private async Task DropConnectionAsync()
+    {
+        if (_connection is null) return;
+        NpgsqlConnection.ClearPool(_connection);
+        await _connection.DisposeAsync();
+        _connection = null;
+    }
+
+    private static void RefuseAll(IEnumerable<PendingAct> acts, Exception why)
+    {
+        foreach (var act in acts) act.Refuse(why);
+    }
+
+    /// <summary>PostgreSQL's text cannot hold U+0000, UTF-8 cannot hold a lone surrogate: said before the act is queued (rule 1).</summary>
+    private static void RefuseUnstorable(Act act)
+    {
+        StorableText.Require(act.Caller, "caller");
+        StorableText.Require(act.Subject, "sub");
+        StorableText.Require(act.Correlation.MissionId, "mission_id");
+        StorableText.Require(act.Correlation.RunId, "run_id");
+        StorableText.Require(act.Correlation.TraceId, "trace_id");
+        StorableText.Require(act.Correlation.CorrelationId, "correlation_id");
+    }
+
+    public override void Dispose()
+    {
+        _arrived.Dispose();
+        base.Dispose();
+    }
+}

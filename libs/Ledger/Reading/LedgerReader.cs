@@ -1,0 +1,145 @@
+using System.Data;
+using ClawBureau.Tokens;
+using Npgsql;
+
+namespace ClawBureau.Ledger.Reading;
+
+/// <summary>What a poll saw: the head, and the revocations after the caller's place, all of one snapshot.</summary>
+/// <param name="Beat">Proof of life of the primary; it moves at least every 500 ms while anybody can write.</param>
+/// <param name="KeysSeq">Seq of the latest change of a key; 0 when there is none.</param>
+public sealed record LedgerPoll(Revision Revision, long Beat, long KeysSeq, bool InRecovery, IReadOnlyList<RevocationRow> Rows);
+
+/// <summary>Everything that is dead at one revision, and the keys.</summary>
+public sealed record LedgerSnapshot(Revision Revision, IReadOnlyList<RevocationRow> Rows, IReadOnlyList<KeyRow> Keys);
+
+/// <summary>Reads for the Introspector: one statement a poll, one snapshot a statement.</summary>
+public sealed class LedgerReader(NpgsqlDataSource database)
+{
+    /// <summary>Most rows one poll brings; a caller further behind polls again.</summary>
+    public const int PollRows = 4096;
+
+    private const string Columns = "r.revocation_seq, r.seq, r.revoked_at, r.reason, r.token_hash, r.jti, r.expires_at, r.kind, r.group_key, r.effect = 1, coalesce(r.cut, 0)";
+
+    private const string PollText = $"""
+        SELECT h.epoch, h.seq, h.revocation_seq, h.beat, pg_is_in_recovery(), coalesce((SELECT max(k.seq) FROM ledger.keys k), 0), {Columns}
+          FROM ledger.head h
+          LEFT JOIN LATERAL (SELECT * FROM ledger.revocations WHERE revocation_seq > $1 ORDER BY revocation_seq LIMIT 4096) r ON true
+         ORDER BY r.revocation_seq
+        """;
+
+    /// <summary>The head and the rows after <paramref name="after"/>, oldest first.</summary>
+    public async Task<LedgerPoll> PollAsync(RevocationSeq after, CancellationToken cancellationToken)
+    {
+        await using var command = database.CreateCommand(PollText);
+        command.Parameters.Add(new() { Value = after.Value });
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        LedgerPoll? poll = null;
+        var rows = new List<RevocationRow>();
+        while (await reader.ReadAsync(cancellationToken))
+        {
+            poll ??= new LedgerPoll(ReadRevision(reader), reader.GetInt64(3), reader.GetInt64(5), reader.GetBoolean(4), rows);
+            if (!reader.IsDBNull(6)) rows.Add(ReadRow(reader, 6));
+        }
+        return poll ?? throw new InvalidOperationException("ledger.head has no row");
+    }
+
+    /// <summary>All live revocations, blocks and cuts, and all keys, in one snapshot.</summary>
+    public async Task<LedgerSnapshot> ReadSnapshotAsync(CancellationToken cancellationToken)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(IsolationLevel.RepeatableRead, cancellationToken);
+        // A long snapshot slows the head for everybody (DESIGN "Scale"): 5 s, then it fails and is tried again.
+        await ExecuteAsync(connection, "SET LOCAL statement_timeout = '5s'", cancellationToken);
+        Revision revision;
+        await using (var command = new NpgsqlCommand("SELECT epoch, seq, revocation_seq FROM ledger.head", connection))
+        await using (var reader = await command.ExecuteReaderAsync(cancellationToken))
+        {
+            await reader.ReadAsync(cancellationToken);
+            revision = ReadRevision(reader);
+        }
+        var rows = new List<RevocationRow>();
+        await using (var command = new NpgsqlCommand($"""
+            SELECT {Columns} FROM (
+              SELECT revocation_seq, seq, revoked_at, reason, token_hash, jti, expires_at, 1::smallint AS kind, NULL::bytea AS group_key, 1 AS effect, NULL::bigint AS cut
+                FROM ledger.revoked_tokens
+              UNION ALL
+              SELECT revocation_seq, seq, changed_at, NULL, NULL, NULL, NULL, kind, group_key, CASE WHEN blocked THEN 1 ELSE 2 END, nullif(cut, 0)
+                FROM ledger.blocked_groups) r
+             ORDER BY revocation_seq
+            """, connection))
+        await using (var reader = await command.ExecuteReaderAsync(cancellationToken))
+        {
+            while (await reader.ReadAsync(cancellationToken)) rows.Add(ReadRow(reader, 0));
+        }
+        var keys = await ReadKeysAsync(connection, cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        return new LedgerSnapshot(revision, rows, keys);
+    }
+
+    /// <summary>Every key the ledger knows, whatever its state.</summary>
+    public async Task<IReadOnlyList<KeyRow>> ReadKeysAsync(CancellationToken cancellationToken)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
+        return await ReadKeysAsync(connection, cancellationToken);
+    }
+
+    /// <summary>The oldest row a watcher can still be given; head + 1 when there is none.</summary>
+    public async Task<RevocationSeq> ReadOldestAsync(CancellationToken cancellationToken)
+    {
+        await using var command = database.CreateCommand("SELECT coalesce((SELECT min(revocation_seq) FROM ledger.revocations), h.revocation_seq + 1) FROM ledger.head h");
+        return new RevocationSeq((long)(await command.ExecuteScalarAsync(cancellationToken))!);
+    }
+
+    /// <summary>Shows that the primary can be written to (<c>ledger.advance_beat</c>).</summary>
+    /// <returns>Database time.</returns>
+    public async Task<DateTimeOffset> AdvanceBeatAsync(CancellationToken cancellationToken)
+    {
+        await using var command = database.CreateCommand("SELECT ledger.advance_beat()");
+        return new DateTimeOffset((DateTime)(await command.ExecuteScalarAsync(cancellationToken))!);
+    }
+
+    private static async Task<IReadOnlyList<KeyRow>> ReadKeysAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    {
+        await using var command = new NpgsqlCommand("SELECT kid, public_key, state, not_after, is_foreign, seq FROM ledger.keys ORDER BY seq", connection);
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        var keys = new List<KeyRow>();
+        while (await reader.ReadAsync(cancellationToken))
+        {
+            keys.Add(new KeyRow(
+                KeyId.Parse(reader.GetString(0)),
+                reader.GetFieldValue<byte[]>(1),
+                (KeyState)reader.GetInt16(2),
+                reader.IsDBNull(3) ? null : reader.GetInt64(3),
+                reader.GetBoolean(4),
+                new Seq(reader.GetInt64(5))));
+        }
+        return keys;
+    }
+
+    private static Revision ReadRevision(NpgsqlDataReader reader) =>
+        new(reader.GetGuid(0), new Seq(reader.GetInt64(1)), new RevocationSeq(reader.GetInt64(2)));
+
+    private static RevocationRow ReadRow(NpgsqlDataReader reader, int first)
+    {
+        var kind = (RevocationKind)reader.GetInt16(first + 7);
+        return new RevocationRow
+        {
+            RevocationSeq = new RevocationSeq(reader.GetInt64(first)),
+            Seq = new Seq(reader.GetInt64(first + 1)),
+            RevokedAt = reader.GetFieldValue<DateTimeOffset>(first + 2),
+            Reason = reader.IsDBNull(first + 3) ? null : reader.GetString(first + 3),
+            TokenHash = reader.IsDBNull(first + 4) ? null : TokenHash.FromBytes(reader.GetFieldValue<byte[]>(first + 4)),
+            Jti = reader.IsDBNull(first + 5) ? null : reader.GetString(first + 5),
+            ExpiresAt = reader.IsDBNull(first + 6) ? null : reader.GetFieldValue<DateTimeOffset>(first + 6),
+            Group = kind == RevocationKind.Token ? null : GroupKey.FromHash(kind, reader.GetFieldValue<byte[]>(first + 8)),
+            Blocked = kind != RevocationKind.Token && reader.GetBoolean(first + 9),
+            Cut = reader.GetInt64(first + 10),
+        };
+    }
+
+    private static async Task ExecuteAsync(NpgsqlConnection connection, string sql, CancellationToken cancellationToken)
+    {
+        await using var command = new NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync(cancellationToken);
+    }
+}

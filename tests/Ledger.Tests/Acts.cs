@@ -1,0 +1,83 @@
+using System.Security.Cryptography;
+using ClawBureau.Tokens;
+
+namespace ClawBureau.Ledger.Tests;
+
+/// <summary>Acts as an Issuer would queue them.</summary>
+internal static class Acts
+{
+    public static readonly KeyId Kid = KeyId.Parse("fe2b99fd9afaa999");
+
+    public static KeyAct Key(KeyState state = KeyState.Active, KeyId? kid = null) => new()
+    {
+        Caller = "service:issuer",
+        Correlation = Correlation.None,
+        KeyId = kid ?? Kid,
+        PublicKey = new byte[32],
+        State = state,
+    };
+
+    public static MintAct Mint(
+        string subject = "did:key:zAgent",
+        string? controller = null,
+        string? mission = null,
+        IReadOnlyList<GroupKey>? groups = null,
+        long? issuedAt = null,
+        string? jti = null,
+        string? idempotencyKey = null,
+        string request = "request")
+    {
+        long iat = issuedAt ?? DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+        var claims = new TokenClaims
+        {
+            Sub = subject,
+            Audience = Audience.Of("clawproxy.example"),
+            Scope = ["clawproxy:call"],
+            IssuedAt = iat,
+            ExpiresAt = iat + 600,
+            ControllerDid = controller is null ? null : Did.Parse(controller),
+            MissionId = mission,
+            Jti = jti ?? Guid.NewGuid().ToString(),
+            Nonce = Guid.NewGuid().ToString(),
+            Lane = TokenLane.Legacy,
+        };
+        return new MintAct
+        {
+            Caller = "admin:test",
+            Correlation = new Correlation(MissionId: mission, RunId: "run-1", TraceId: "trc_1", CorrelationId: "cor-1"),
+            TokenHash = TokenHash.Of(claims.Jti),
+            Claims = claims,
+            KeyId = Kid,
+            PolicyTier = "default",
+            PolicyVersion = "1",
+            Groups = groups ?? [GroupKey.Of(RevocationKind.Subject, "", subject), GroupKey.Of(RevocationKind.Everything, "", "")],
+            IdempotencyKey = idempotencyKey,
+            RequestHash = idempotencyKey is null ? null : SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(request)),
+            SignedPayload = idempotencyKey is null ? null : claims.ToPayload(),
+        };
+    }
+
+    public static RevokeTokenAct Revoke(TokenHash? hash = null, string? jti = null) => new()
+    {
+        Caller = "admin:test",
+        Correlation = Correlation.None,
+        TokenHash = hash,
+        Jti = jti,
+        Reason = "test",
+        KeepUntil = DateTimeOffset.UtcNow.AddDays(30),
+    };
+
+    public static BlockGroupAct Block(GroupKey group) => new() { Caller = "admin:test", Correlation = Correlation.None, Group = group };
+
+    public static LiftBlockAct Lift(GroupKey group) => new() { Caller = "admin:test", Correlation = Correlation.None, Group = group };
+
+    public static ControllerAct Controller(string did, bool frozen) => new()
+    {
+        Caller = "admin:test",
+        Correlation = Correlation.None,
+        ControllerDid = did,
+        OwnerDid = "did:key:zOwner",
+        Active = true,
+        Frozen = frozen,
+    };
+}
