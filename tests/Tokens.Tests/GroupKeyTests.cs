@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 
-namespace ClawBureau.Ledger.Tests;
+namespace ClawBureau.Tokens.Tests;
 
 public sealed class GroupKeyTests
 {

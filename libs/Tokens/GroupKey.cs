@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
 
-namespace ClawBureau.Ledger;
+namespace ClawBureau.Tokens;
 
 /// <summary>What a row of the revocation feed is about. Stored as smallint and sent on the wire; numbers are never reused.</summary>
 public enum RevocationKind : short

@@ -1,0 +1,63 @@
+namespace ClawBureau.Tokens;
+
+/// <summary>
+/// Judges a parsed token by our keys and the time, contract 5.1 rows 7 to 11, in that order. Revocation, row 12, is asked
+/// elsewhere, afterwards.
+/// </summary>
+public static class TokenVerifier
+{
+    /// <param name="token">From <see cref="TokenParser"/>.</param>
+    /// <param name="keys">Every key that is known, so that an expired one is told from an unknown one.</param>
+    /// <param name="now">The caller's clock.</param>
+    /// <exception cref="Refusal"><see cref="Reason.TokenExpired"/>, <see cref="Reason.TokenIssuedInFuture"/>,
+    /// <see cref="Reason.SigningNotConfigured"/> (no key at all), <see cref="Reason.TokenUnknownKid"/>,
+    /// <see cref="Reason.TokenKidExpired"/> or <see cref="Reason.TokenSignatureInvalid"/>.</exception>
+    public static VerifiedToken Verify(ParsedToken token, VerificationKeySet keys, DateTimeOffset now)
+    {
+        RequireCurrent(token.Claims, now);
+        if (keys.IsEmpty) throw new Refusal(Reason.SigningNotConfigured);
+
+        if (!token.HasKid) return Recover(token, keys, now);
+        var key = RequireAccepted(token.KeyId, keys, now);
+        return key.Verify(token.SigningInput, token.Signature)
+            ? new VerifiedToken(token, key, KidSource.Header)
+            : throw new Refusal(Reason.TokenSignatureInvalid);
+    }
+
+    /// <summary>
+    /// Everything <see cref="Verify"/> does but the signature, for a token verified before and kept: time moves on, and keys
+    /// expire. The same bytes under the same public key need no second look.
+    /// </summary>
+    /// <exception cref="Refusal">As of <see cref="Verify"/>, but for the signature.</exception>
+    public static VerifiedToken Recheck(VerifiedToken token, VerificationKeySet keys, DateTimeOffset now)
+    {
+        RequireCurrent(token.Claims, now);
+        if (keys.IsEmpty) throw new Refusal(Reason.SigningNotConfigured);
+        return token.With(RequireAccepted(token.KeyId, keys, now));
+    }
+
+    /// <summary>Not expired, without leeway; and not from a future that differing clocks do not explain.</summary>
+    /// <exception cref="Refusal"><see cref="Reason.TokenExpired"/> or <see cref="Reason.TokenIssuedInFuture"/>.</exception>
+    public static void RequireCurrent(TokenClaims claims, DateTimeOffset now)
+    {
+        var seconds = now.ToUnixTimeSeconds();
+        if (claims.ExpiresAt <= seconds) throw new Refusal(Reason.TokenExpired);
+        if (claims.IssuedAt - seconds > TokenLimits.MaxIssuedAheadSeconds) throw new Refusal(Reason.TokenIssuedInFuture);
+    }
+
+    private static VerificationKey RequireAccepted(KeyId? keyId, VerificationKeySet keys, DateTimeOffset now)
+    {
+        var key = keyId is { } known ? keys.Find(known) : null;
+        if (key is null) throw new Refusal(Reason.TokenUnknownKid);
+        return key.IsAcceptedAt(now) ? key : throw new Refusal(Reason.TokenKidExpired);
+    }
+
+    private static VerifiedToken Recover(ParsedToken token, VerificationKeySet keys, DateTimeOffset now)
+    {
+        foreach (var key in keys.AcceptedAt(now))
+        {
+            if (key.Verify(token.SigningInput, token.Signature)) return new VerifiedToken(token, key, KidSource.Recovered);
+        }
+        throw new Refusal(Reason.TokenSignatureInvalid);
+    }
+}

@@ -1,0 +1,60 @@
+namespace ClawBureau.Tokens;
+
+/// <summary>
+/// The public half of a key, and until when its tokens are accepted. Immutable; holds no secret.
+/// </summary>
+public sealed class VerificationKey
+{
+    private readonly byte[] _publicKey;
+
+    /// <param name="publicKey">32 bytes; copied.</param>
+    /// <param name="state">Where the key stands.</param>
+    /// <param name="notAfter">Cut-off in epoch seconds, the last second in which its tokens are accepted; null for none.</param>
+    /// <param name="isForeign">It never signed here: its tokens introspect as such and authorise nothing of ours.</param>
+    /// <exception cref="Refusal"><see cref="Reason.SigningConfigInvalid"/>: not a canonical encoding of a curve point, or one of
+    /// small order, under which anybody can sign.</exception>
+    public VerificationKey(
+        ReadOnlySpan<byte> publicKey, KeyState state = KeyState.VerifyOnly, long? notAfter = null, bool isForeign = false)
+    {
+        if (!Ed25519Point.IsUsableKey(publicKey)) throw new Refusal(Reason.SigningConfigInvalid);
+        _publicKey = publicKey.ToArray();
+        KeyId = KeyId.Of(publicKey);
+        State = state;
+        NotAfter = notAfter;
+        IsForeign = isForeign;
+    }
+
+    private VerificationKey(VerificationKey other, KeyState state, long? notAfter)
+    {
+        _publicKey = other._publicKey;
+        KeyId = other.KeyId;
+        State = state;
+        NotAfter = notAfter;
+        IsForeign = other.IsForeign;
+    }
+
+    public KeyId KeyId { get; }
+
+    /// <summary>32 bytes.</summary>
+    public ReadOnlySpan<byte> PublicKey => _publicKey;
+
+    public KeyState State { get; }
+
+    /// <summary>Epoch seconds, inclusive (contract section 3).</summary>
+    public long? NotAfter { get; }
+
+    public bool IsForeign { get; }
+
+    /// <summary>Accepted for verification at that second: not retired and not past its cut-off.</summary>
+    public bool IsAcceptedAt(DateTimeOffset now) =>
+        State != KeyState.Retired && !(NotAfter < now.ToUnixTimeSeconds());
+
+    /// <summary>The same key at another point of its life.</summary>
+    public VerificationKey With(KeyState state, long? notAfter) => new(this, state, notAfter);
+
+    /// <summary>A pure Ed25519 signature over the message; false for anything wrong.</summary>
+    public bool Verify(ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature) =>
+        Ed25519.Verify(_publicKey, message, signature);
+
+    public override string ToString() => $"{KeyId} {State}";
+}
