@@ -54,6 +54,9 @@ public sealed record ActOutcome
     /// <summary>The token a revocation resolved to; null where only its jti is known.</summary>
     public TokenHash? TokenHash { get; init; }
 
+    /// <summary>With <see cref="Verdict.Blocked"/>: the kind of group that is.</summary>
+    public RevocationKind? BlockedBy { get; init; }
+
     /// <summary>With <see cref="Verdict.BeforeCut"/>: the iat must be greater than this (epoch seconds). With a lift: the cut it left.</summary>
     public long Cut { get; init; }
 
@@ -62,4 +65,4 @@ public sealed record ActOutcome
 }
 
 /// <summary>What is kept of a mint under its idempotency key.</summary>
-public sealed record PriorMint(byte[] RequestHash, KeyId KeyId, byte[] SignedPayload);
+public sealed record PriorMint(byte[] RequestHash, KeyId KeyId, byte[] SignedPayload, string PolicyTier, string PolicyVersion);

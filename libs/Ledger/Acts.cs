@@ -20,6 +20,13 @@ public abstract record Act
     /// <summary>The event's subject, for filters; null where there is none.</summary>
     public virtual string? Subject => null;
 
+    /// <summary>What goes into text columns, by field name.</summary>
+    internal virtual IEnumerable<(string Field, string? Text)> Texts =>
+    [
+        ("caller", Caller), ("sub", Subject), ("mission_id", Correlation.MissionId), ("run_id", Correlation.RunId),
+        ("trace_id", Correlation.TraceId), ("correlation_id", Correlation.CorrelationId),
+    ];
+
     /// <summary>Two acts that share one of these never stand in the same batch.</summary>
     internal abstract IEnumerable<string> ConflictKeys { get; }
 
@@ -91,6 +98,7 @@ public sealed record RevokeTokenAct : Act
     public required DateTimeOffset KeepUntil { get; init; }
 
     public override EventKind Kind => EventKind.TokenRevoked;
+    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("jti", Jti), ("reason", Reason)];
     internal override IEnumerable<string> ConflictKeys => [TokenHash is { } hash ? "token " + hash : "jti " + Jti];
     private protected override byte[] WritePayload() => EventPayload.OfRevocation(this);
 }
@@ -102,6 +110,7 @@ public sealed record BlockGroupAct : Act
     public string? Reason { get; init; }
 
     public override EventKind Kind => EventKind.GroupBlocked;
+    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("reason", Reason)];
     internal override IEnumerable<string> ConflictKeys => [$"group {Convert.ToHexStringLower(Group.Hash)}"];
     private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, Reason);
 }
@@ -113,6 +122,7 @@ public sealed record LiftBlockAct : Act
     public string? Reason { get; init; }
 
     public override EventKind Kind => EventKind.BlockLifted;
+    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("reason", Reason)];
     internal override IEnumerable<string> ConflictKeys => [$"group {Convert.ToHexStringLower(Group.Hash)}"];
     private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, Reason);
 }

@@ -30,6 +30,7 @@ public static class LedgerDatabase
             Timeout = 2,
             CommandTimeout = 5,
             KeepAlive = 5,
+            CancellationTimeout = -1,           // a call given up drops its connection at once
             IncludeErrorDetail = false,         // details quote rows; rows quote people
         };
         tune(builder);

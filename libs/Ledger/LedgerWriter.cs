@@ -285,12 +285,7 @@ public sealed class LedgerWriter : BackgroundService
     /// <summary>PostgreSQL's text cannot hold U+0000, UTF-8 cannot hold a lone surrogate: said before the act is queued (rule 1).</summary>
     private static void RefuseUnstorable(Act act)
     {
-        StorableText.Require(act.Caller, "caller");
-        StorableText.Require(act.Subject, "sub");
-        StorableText.Require(act.Correlation.MissionId, "mission_id");
-        StorableText.Require(act.Correlation.RunId, "run_id");
-        StorableText.Require(act.Correlation.TraceId, "trace_id");
-        StorableText.Require(act.Correlation.CorrelationId, "correlation_id");
+        foreach (var (field, text) in act.Texts) StorableText.Require(text, field);
     }
 
     public override void Dispose()

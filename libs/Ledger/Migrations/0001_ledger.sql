@@ -64,6 +64,8 @@ CREATE TABLE ledger.idempotency (
     request_hash    bytea  NOT NULL CHECK (length(request_hash) = 32),
     kid             text   NOT NULL,
     signed_payload  bytea  NOT NULL,
+    policy_tier     text   NOT NULL,
+    policy_version  text   NOT NULL,
     seq             bigint NOT NULL,
     exp             bigint NOT NULL,
     PRIMARY KEY (caller, idempotency_key)
@@ -116,7 +118,7 @@ CREATE TABLE ledger.blocked_groups (
 CREATE TABLE ledger.keys (
     kid        text     PRIMARY KEY,
     public_key bytea    NOT NULL CHECK (length(public_key) = 32),
-    state      smallint NOT NULL CHECK (state BETWEEN 1 AND 4),     -- KeyState: next, active, verify-only, retired
+    state      smallint NOT NULL CHECK (state BETWEEN 0 AND 3),     -- KeyState: next, active, verify-only, retired
     not_after  bigint,                                              -- epoch seconds, inclusive
     is_foreign boolean  NOT NULL,                                   -- verify-only and never signed here
     seq        bigint   NOT NULL

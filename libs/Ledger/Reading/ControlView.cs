@@ -1,28 +1,29 @@
+using ClawBureau.Tokens;
 using Npgsql;
 
 namespace ClawBureau.Ledger.Reading;
 
 /// <summary>
-/// Everything that can deny a mint to a group or controller, as of one control_seq: blocks, cuts and controllers that may
-/// not act. A mint judged by it need not be judged again while the head still has that control_seq.
+/// Everything that control acts can deny a mint by, as of one control_seq: blocks, cuts, controllers that may not act, keys
+/// that may sign, the policy version. A mint judged by it need not be judged again while the head still has that control_seq.
 /// </summary>
 public sealed class ControlView
 {
     private readonly HashSet<GroupKey> _blocked = [];
     private readonly Dictionary<GroupKey, long> _cuts = [];
     private readonly HashSet<string> _halted = new(StringComparer.Ordinal);
+    private readonly HashSet<KeyId> _active = [];
 
     private ControlView(long controlSeq) => ControlSeq = controlSeq;
 
     public long ControlSeq { get; }
 
-    /// <summary>The first blocked group, if any.</summary>
-    public GroupKey? BlockedOf(IEnumerable<GroupKey> groups)
-    {
-        foreach (var group in groups)
-            if (_blocked.Contains(group)) return group;
-        return null;
-    }
+    /// <summary>The current policy in the ledger; null when none was ever put.</summary>
+    public string? PolicyVersion { get; private set; }
+
+    public bool IsBlocked(GroupKey group) => _blocked.Contains(group);
+
+    public bool MaySign(KeyId keyId) => _active.Contains(keyId);
 
     /// <summary>A token of these groups needs an iat greater than this; 0 when no cut applies.</summary>
     public long CutOf(IEnumerable<GroupKey> groups)
@@ -41,28 +42,36 @@ public sealed class ControlView
     {
         // One statement, one snapshot: the numbers and the rows belong together.
         await using var command = database.CreateCommand("""
-            SELECT h.control_seq, x.what, x.kind, x.group_key, x.cut, x.controller_did
+            SELECT h.control_seq, (SELECT version FROM policy.versions ORDER BY seq DESC LIMIT 1), x.what, x.kind, x.group_key, x.blocked, x.cut, x.name
               FROM ledger.head h
               LEFT JOIN (
-                SELECT 1 AS what, kind, group_key, CASE WHEN blocked THEN NULL ELSE cut END AS cut, NULL::text AS controller_did FROM ledger.blocked_groups
+                SELECT 1 AS what, kind, group_key, blocked, cut, NULL::text AS name FROM ledger.blocked_groups
                 UNION ALL
-                SELECT 2, NULL, NULL, NULL, controller_did FROM control.controllers WHERE frozen OR NOT active
+                SELECT 2, NULL, NULL, NULL, NULL, controller_did FROM control.controllers WHERE frozen OR NOT active
+                UNION ALL
+                SELECT 3, NULL, NULL, NULL, NULL, kid FROM ledger.keys WHERE state = $1
               ) x ON true
             """);
+        command.Parameters.Add(new() { Value = (short)KeyState.Active });
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         ControlView? view = null;
         while (await reader.ReadAsync(cancellationToken))
         {
-            view ??= new ControlView(reader.GetInt64(0));
-            if (reader.IsDBNull(1)) continue;
-            if (reader.GetInt32(1) == 2)
+            view ??= new ControlView(reader.GetInt64(0)) { PolicyVersion = reader.IsDBNull(1) ? null : reader.GetString(1) };
+            switch (reader.IsDBNull(2) ? 0 : reader.GetInt32(2))
             {
-                view._halted.Add(reader.GetString(5));
-                continue;
+                case 1:
+                    var group = GroupKey.FromHash((RevocationKind)reader.GetInt16(3), reader.GetFieldValue<byte[]>(4));
+                    if (reader.GetBoolean(5)) view._blocked.Add(group);
+                    if (reader.GetInt64(6) > 0) view._cuts[group] = reader.GetInt64(6);
+                    break;
+                case 2:
+                    view._halted.Add(reader.GetString(7));
+                    break;
+                case 3:
+                    view._active.Add(KeyId.Parse(reader.GetString(7)));
+                    break;
             }
-            var group = GroupKey.FromHash((RevocationKind)reader.GetInt16(2), reader.GetFieldValue<byte[]>(3));
-            if (reader.IsDBNull(4)) view._blocked.Add(group);
-            else view._cuts[group] = reader.GetInt64(4);
         }
         return view ?? throw new InvalidOperationException("ledger.head has no row");
     }

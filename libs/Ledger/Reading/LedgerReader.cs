@@ -27,6 +27,9 @@ public sealed class LedgerReader(NpgsqlDataSource database)
          ORDER BY r.revocation_seq
         """;
 
+    /// <inheritdoc cref="Migrator.RequireCurrentAsync"/>
+    public Task RequireCurrentAsync(CancellationToken cancellationToken) => Migrator.RequireCurrentAsync(database, cancellationToken);
+
     /// <summary>The head and the rows after <paramref name="after"/>, oldest first.</summary>
     public async Task<LedgerPoll> PollAsync(RevocationSeq after, CancellationToken cancellationToken)
     {

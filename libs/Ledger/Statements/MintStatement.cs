@@ -11,13 +11,13 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         {{Head}},
         mint AS MATERIALIZED (
           SELECT * FROM unnest($2::int[], $10::bytea[], $11::text[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
-                               $17::text[], $18::bytea[], $19::bytea[], $20::bytea[], $21::text[], $22::text[], $23::bigint[])
+                               $17::text[], $18::bytea[], $19::bytea[], $20::bytea[], $21::text[], $22::text[], $23::bigint[], $27::text[], $28::text[])
             AS m(ord, token_hash, jti, iat, exp, kid, owner_did, controller_did,
-                 idempotency_key, request_hash, signed_payload, caller_token, policy_version, challenge_id, control_seq)
+                 idempotency_key, request_hash, signed_payload, caller_token, ledger_policy, challenge_id, control_seq, policy_tier, policy_version)
         ),
         -- Only what can have changed since the view that judged the request: nothing, while control_seq is the same.
         denied AS MATERIALIZED (
-          SELECT g.ord, bool_or(b.blocked) AS blocked, max(b.cut) AS cut
+          SELECT g.ord, min(b.kind) FILTER (WHERE b.blocked) AS blocked_by, max(b.cut) AS cut
             FROM unnest($24::int[], $25::smallint[], $26::bytea[]) AS g(ord, kind, group_key)
             JOIN mint m USING (ord) CROSS JOIN head h
             JOIN ledger.blocked_groups b ON b.kind = g.kind AND b.group_key = g.group_key
@@ -25,7 +25,8 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
            GROUP BY g.ord
         ),
         judged AS MATERIALIZED (
-          SELECT m.*, coalesce(d.cut, 0) AS cut, p.seq AS prior_seq, p.request_hash AS prior_request, p.kid AS prior_kid, p.signed_payload AS prior_payload,
+          SELECT m.*, coalesce(d.cut, 0) AS cut, d.blocked_by, p.seq AS prior_seq, p.request_hash AS prior_request, p.kid AS prior_kid, p.signed_payload AS prior_payload,
+                 p.policy_tier AS prior_tier, p.policy_version AS prior_version,
             CASE
               WHEN p.seq IS NOT NULL THEN {{(int)Verdict.Repeated}}
               WHEN m.caller_token IS NOT NULL AND EXISTS (SELECT 1 FROM ledger.revoked_tokens r WHERE r.token_hash = m.caller_token)
@@ -37,11 +38,10 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
               WHEN m.controller_did IS NOT NULL AND EXISTS
                 (SELECT 1 FROM control.controllers c WHERE c.controller_did = m.controller_did AND (c.frozen OR NOT c.active))
                 THEN {{(int)Verdict.ControllerFrozen}}
-              WHEN d.blocked THEN {{(int)Verdict.Blocked}}
+              WHEN d.blocked_by IS NOT NULL THEN {{(int)Verdict.Blocked}}
               WHEN NOT EXISTS (SELECT 1 FROM ledger.keys k WHERE k.kid = m.kid AND k.state = {{(short)KeyState.Active}})
                 THEN {{(int)Verdict.KeyMayNotSign}}
-              WHEN m.policy_version IS DISTINCT FROM coalesce((SELECT v.version FROM policy.versions v ORDER BY v.seq DESC LIMIT 1), m.policy_version)
-                   AND m.policy_version IS NOT NULL
+              WHEN m.ledger_policy <> (SELECT v.version FROM policy.versions v ORDER BY v.seq DESC LIMIT 1)
                 THEN {{(int)Verdict.PolicyChanged}}
               WHEN m.iat <= d.cut THEN {{(int)Verdict.BeforeCut}}
               ELSE {{(int)Verdict.Recorded}}
@@ -60,11 +60,12 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
           SELECT token_hash, jti, seq, iat, exp, kid, owner_did FROM accepted
         ),
         remembered AS (
-          INSERT INTO ledger.idempotency AS p (caller, idempotency_key, request_hash, kid, signed_payload, seq, exp)
-          SELECT a.caller, x.idempotency_key, x.request_hash, x.kid, x.signed_payload, x.seq, x.exp
+          INSERT INTO ledger.idempotency AS p (caller, idempotency_key, request_hash, kid, signed_payload, policy_tier, policy_version, seq, exp)
+          SELECT a.caller, x.idempotency_key, x.request_hash, x.kid, x.signed_payload, x.policy_tier, x.policy_version, x.seq, x.exp
             FROM accepted x JOIN act a USING (ord) WHERE x.idempotency_key IS NOT NULL
           ON CONFLICT (caller, idempotency_key) DO UPDATE      -- only an expired one can be there: a live one was judged Repeated
-             SET request_hash = excluded.request_hash, kid = excluded.kid, signed_payload = excluded.signed_payload, seq = excluded.seq, exp = excluded.exp
+             SET request_hash = excluded.request_hash, kid = excluded.kid, signed_payload = excluded.signed_payload,
+                 policy_tier = excluded.policy_tier, policy_version = excluded.policy_version, seq = excluded.seq, exp = excluded.exp
         ),
         consumed AS (
           UPDATE control.challenges c SET consumed_seq = x.seq FROM accepted x WHERE c.challenge_id = x.challenge_id
@@ -73,7 +74,7 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
           UPDATE ledger.head SET seq = seq + n.count, max_iat = greatest(max_iat, n.iat)
             FROM (SELECT count(*) AS count, max(iat) AS iat FROM accepted) n WHERE n.count > 0
         )
-        SELECT j.ord, j.verdict, coalesce(x.seq, j.prior_seq), h.now, h.control_seq, j.cut, j.prior_request, j.prior_kid, j.prior_payload
+        SELECT j.ord, j.verdict, coalesce(x.seq, j.prior_seq), h.now, h.control_seq, j.cut, j.prior_request, j.prior_kid, j.prior_payload, j.prior_tier, j.prior_version, j.blocked_by
           FROM judged j CROSS JOIN head h LEFT JOIN accepted x USING (ord)
         """;
 
@@ -102,6 +103,8 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         Add(command, NpgsqlDbType.Integer, groups.Select(g => g.Ordinal));
         Add(command, NpgsqlDbType.Smallint, groups.Select(g => (short)g.Group.Kind));
         Add(command, NpgsqlDbType.Bytea, groups.Select(g => g.Group.Hash));
+        Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.PolicyTier));
+        Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.PolicyVersion));
     }
 
     protected override ActOutcome ReadOutcome(NpgsqlDataReader reader, Guid epoch) => new()
@@ -112,8 +115,9 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         RecordedAt = reader.GetFieldValue<DateTimeOffset>(3),
         ControlSeq = reader.GetInt64(4),
         Cut = reader.GetInt64(5),
+        BlockedBy = reader.IsDBNull(11) ? null : (RevocationKind)reader.GetInt16(11),
         PriorMint = reader.IsDBNull(6)
             ? null
-            : new PriorMint(reader.GetFieldValue<byte[]>(6), KeyId.Parse(reader.GetString(7)), reader.GetFieldValue<byte[]>(8)),
+            : new PriorMint(reader.GetFieldValue<byte[]>(6), KeyId.Parse(reader.GetString(7)), reader.GetFieldValue<byte[]>(8), reader.GetString(9), reader.GetString(10)),
     };
 }

@@ -1,0 +1,221 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using ClawBureau.Hosting.Peers;
+using ClawBureau.Hosting.Tls;
+using ClawBureau.Ledger;
+using ClawBureau.Tokens;
+using Microsoft.Extensions.Logging.Abstractions;
+using Npgsql;
+
+namespace ClawBureau.Stack;
+
+/// <summary>
+/// The suite on one machine: PostgreSQL, a development CA, an admin key, a signing key, and each service as a process of its
+/// own, the way it runs anywhere else.
+/// </summary>
+internal sealed class LocalStack : IAsyncDisposable
+{
+    /// <summary>In the order of their ports: base + 10 · place + replica. Those of later issues keep their place free.</summary>
+    private static readonly IReadOnlyDictionary<string, int> Places = new Dictionary<string, int> { ["Issuer"] = 1, ["Introspector"] = 2 };
+
+    private readonly StackFolder _folder;
+    private readonly PostgresServer _postgres;
+    private readonly string? _databaseToDrop;
+
+    private LocalStack(StackFolder folder, PostgresServer postgres, string? databaseToDrop, DatabaseAccess access, string adminKey)
+    {
+        (_folder, _postgres, _databaseToDrop, Database, AdminKey) = (folder, postgres, databaseToDrop, access, adminKey);
+        Peer = new PeerOptions { CaFile = CaFile, AdminKey = adminKey };
+    }
+
+    public DatabaseAccess Database { get; }
+    public string PostgresDescription => _postgres.Description;
+    public string StateFolder => _folder.Path;
+    public IReadOnlyList<ServiceInstance> Services { get; private set; } = [];
+
+    /// <summary>How a person's client speaks to this stack.</summary>
+    public PeerOptions Peer { get; }
+    public string AdminKey { get; }
+    public string CaFile => Path.Combine(_folder.Certificates, "ca.crt");
+
+    public ServiceInstance Issuer => Services.First(s => s.Service == "Issuer");
+    public ServiceInstance Introspector => Services.First(s => s.Service == "Introspector");
+
+    /// <summary>Brings the stack up; when this returns, every service serves.</summary>
+    /// <param name="report">Told of each part as it stands.</param>
+    /// <exception cref="StackException">Something on this machine is missing; the sentence says what to do.</exception>
+    public static async Task<LocalStack> StartAsync(StackOptions options, Action<string> report, CancellationToken cancellationToken)
+    {
+        var folder = options.StateFolder is { } path ? StackFolder.Open(path) : StackFolder.CreateTemporary();
+        PostgresServer? postgres = null;
+        LocalStack? stack = null;
+        try
+        {
+            // Certificates do not wait for the database, nor it for them.
+            var certificates = DevelopmentCa.EnsureAsync(folder.Certificates, ["issuer", "introspector", "operator"], TimeProvider.System, cancellationToken);
+            postgres = await PostgresServer.FindAsync(folder.Path, options.Database, options.Durable, cancellationToken);
+            report($"database   {postgres.Description}");
+            var (access, toDrop) = await PrepareDatabaseAsync(postgres, folder, cancellationToken);
+            await certificates;
+            report($"identity   development CA {Path.Combine(folder.Certificates, "ca.crt")}");
+            stack = new LocalStack(folder, postgres, toDrop, access, EnsureAdminKey(folder));
+            EnsureSigningKey(folder);
+            stack.StartServices(options);
+            await Task.WhenAll(stack.Services.Select(async s =>
+            {
+                await s.WaitUntilServingAsync(stack.Peer, TimeSpan.FromSeconds(60), cancellationToken);
+                report($"{s.Name,-14} {s.Address} pid {s.Process.Id}");
+            }));
+            stack.Describe();
+            return stack;
+        }
+        catch
+        {
+            if (stack is not null) await stack.DisposeAsync();
+            else
+            {
+                if (postgres is not null) await postgres.DisposeAsync();
+                folder.Release();
+            }
+            throw;
+        }
+    }
+
+    /// <summary>Writes stack.json anew: what runs where, for the command and for scripts. Mode 0600.</summary>
+    public void Describe() => PrivateFile.Write(_folder.Description, JsonSerializer.Serialize(new
+    {
+        version = 1,
+        state = _folder.Path,
+        services = Services.GroupBy(s => s.Service.ToLowerInvariant()).ToDictionary(g => g.Key, g => g.Select(s => new { url = s.Address.ToString(), pid = s.Process.Id })),
+        issuer = Issuer.Address.ToString(),
+        introspector = Introspector.Address.ToString(),
+        ca_file = CaFile,
+        admin_key_file = Path.Combine(_folder.Secrets, "admin.key"),
+        client_cert_file = Path.Combine(_folder.Certificates, "operator.crt"),
+        client_key_file = Path.Combine(_folder.Certificates, "operator.key"),
+        database = Database.Admin,
+    }) + "\n");
+
+    public async ValueTask DisposeAsync()
+    {
+        await Task.WhenAll(Services.Select(s => Task.Run(s.Dispose)));
+        NpgsqlConnection.ClearAllPools();
+        if (_databaseToDrop is not null) await ExecuteAsync(_postgres.Admin, $"DROP DATABASE IF EXISTS {_databaseToDrop} WITH (FORCE)", CancellationToken.None);
+        await _postgres.DisposeAsync();
+        _folder.Release();
+    }
+
+    /// <summary>
+    /// A private cluster comes migrated. On a server somebody else runs, a temporary stack gets a database of its own, and the
+    /// roles' passwords are the operator's business unless he says nothing of them.
+    /// </summary>
+    private static async Task<(DatabaseAccess Access, string? ToDrop)> PrepareDatabaseAsync(PostgresServer postgres, StackFolder folder, CancellationToken cancellationToken)
+    {
+        bool ours = postgres is not ExternalPostgres;
+        var database = ours || !folder.IsTemporary
+            ? new NpgsqlConnectionStringBuilder(postgres.Admin).Database is { } named && !ours ? named : PostgresServer.Database
+            : $"claw_{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6))}";
+        string? toDrop = null;
+        if (postgres is not LocalPostgres)
+        {
+            if (ours || folder.IsTemporary)
+            {
+                await ExecuteAsync(postgres.Admin, $"CREATE DATABASE {database}", cancellationToken);
+                toDrop = ours ? null : database;
+            }
+            await using var admin = NpgsqlDataSource.Create(postgres.AdminOf(database));
+            await new Migrator(admin, NullLogger.Instance).MigrateAsync(cancellationToken);
+        }
+        if (ours)
+        {
+            await DatabaseAccess.SetPasswordsAsync(postgres, cancellationToken);
+            return (DatabaseAccess.Of(postgres, database), toDrop);
+        }
+        return (new DatabaseAccess(postgres.AdminOf(database), Given("ISSUER"), Given("INTROSPECTOR"), Given("AUDIT")), toDrop);
+
+        string Given(string service) => Environment.GetEnvironmentVariable($"CLAW_DATABASE_{service}") is { Length: > 0 } connection
+            ? new NpgsqlConnectionStringBuilder(connection) { Database = database }.ConnectionString
+            : throw new StackException($"CLAW_DATABASE names a server of yours, so its roles' passwords are yours too: set CLAW_DATABASE_{service} as well.");
+    }
+
+    private static string EnsureAdminKey(StackFolder folder)
+    {
+        var file = Path.Combine(folder.Secrets, "admin.key");
+        if (!File.Exists(file)) PrivateFile.Write(file, "clawadm_" + Base64UrlText.Encode(RandomNumberGenerator.GetBytes(32)) + "\n");
+        var key = File.ReadAllText(file).Trim();
+        PrivateFile.Write(Path.Combine(folder.Secrets, "admin-keys.json"), JsonSerializer.Serialize(new[]
+        {
+            new { name = "stack", sha256 = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key))), scopes = new[] { "*" } },
+        }) + "\n");
+        return key;
+    }
+
+    private static void EnsureSigningKey(StackFolder folder)
+    {
+        var file = Path.Combine(folder.Secrets, "signing.key");
+        if (!File.Exists(file)) PrivateFile.Write(file, Base64UrlText.Encode(RandomNumberGenerator.GetBytes(32)) + "\n");
+    }
+
+    private void StartServices(StackOptions options)
+    {
+        var ports = new Queue<int>(FreePorts(Places.Keys.Sum(s => options.Replicas.GetValueOrDefault(s, 1))));
+        var services = new List<ServiceInstance>();
+        foreach (var (service, place) in Places)
+        {
+            for (int replica = 0; replica < options.Replicas.GetValueOrDefault(service, 1); replica++)
+            {
+                int port = options.PortBase is { } first ? first + 10 * place + replica : ports.Dequeue();
+                var address = new Uri($"https://127.0.0.1:{port}");
+                services.Add(new ServiceInstance(service, replica, address, _folder, EnvironmentOf(service, address, options)));
+            }
+        }
+        Services = services;
+    }
+
+    private Dictionary<string, string?> EnvironmentOf(string service, Uri address, StackOptions options)
+    {
+        var name = service.ToLowerInvariant();
+        var environment = new Dictionary<string, string?>
+        {
+            ["CLAW_LISTEN"] = address.ToString().TrimEnd('/'),
+            ["CLAW_TLS_CERT_FILE"] = Path.Combine(_folder.Certificates, name + ".crt"),
+            ["CLAW_TLS_KEY_FILE"] = Path.Combine(_folder.Certificates, name + ".key"),
+            ["CLAW_TLS_CA_FILE"] = CaFile,
+            ["CLAW_ADMIN_KEYS_FILE"] = Path.Combine(_folder.Secrets, "admin-keys.json"),
+            ["CLAW_DATABASE"] = null,           // an administrator's: no service has a use for it
+            ["CLAW_DATABASE_ISSUER"] = service == "Issuer" ? Database.Issuer : null,
+            ["CLAW_DATABASE_INTROSPECTOR"] = service == "Introspector" ? Database.Introspector : null,
+            ["CLAW_DATABASE_AUDIT"] = null,
+        };
+        if (service == "Issuer")
+        {
+            environment["SCOPE_SIGNING_KEY_FILE"] = Path.Combine(_folder.Secrets, "signing.key");
+            // The contract's deployed policy, unless the caller brings his own.
+            if (new[] { "SCOPE_POLICY_JSON", "SCOPE_ALLOWED_SCOPES", "SCOPE_ALLOWED_SCOPE_PREFIXES", "SCOPE_ALLOW_ANY" }.All(v => Environment.GetEnvironmentVariable(v) is null))
+                environment["SCOPE_ALLOWED_SCOPE_PREFIXES"] = "proxy:,clawproxy:,clawbounties:,clawincome:,control:";
+        }
+        foreach (var (variable, value) in options.Variables) environment[variable] = value;
+        return environment;
+    }
+
+    private static List<int> FreePorts(int count)
+    {
+        // All held at once, so that none is named twice.
+        var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToList();
+        foreach (var listener in listeners) listener.Start();
+        var ports = listeners.Select(l => ((IPEndPoint)l.LocalEndpoint).Port).ToList();
+        foreach (var listener in listeners) listener.Dispose();
+        return ports;
+    }
+
+    private static async Task ExecuteAsync(string connectionString, string sql, CancellationToken cancellationToken)
+    {
+        await using var connection = new NpgsqlConnection(connectionString);
+        await connection.OpenAsync(cancellationToken);
+        await using var command = new NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync(cancellationToken);
+    }
+}

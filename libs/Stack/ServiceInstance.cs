@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using ClawBureau.Hosting.Peers;
+using ClawBureau.Tokens;
+using Grpc.Core;
+using Grpc.Health.V1;
+
+namespace ClawBureau.Stack;
+
+/// <summary>One service process of a stack.</summary>
+internal sealed class ServiceInstance : IDisposable
+{
+    private readonly string _binary;
+    private readonly string _log;
+    private readonly IReadOnlyDictionary<string, string?> _environment;
+    private readonly StackFolder _folder;
+
+    public ServiceInstance(string service, int replica, Uri address, StackFolder folder, IReadOnlyDictionary<string, string?> environment)
+    {
+        (Service, Replica, Address, _folder, _environment) = (service, replica, address, folder, environment);
+        _binary = ServiceBinary.Find(service);
+        _log = Path.Combine(folder.Logs, $"{Name}.log");
+        Process = Start();
+    }
+
+    public string Service { get; }
+    public int Replica { get; }
+    public Uri Address { get; }
+    public string Name => $"{Service.ToLowerInvariant()}-{Replica}";
+    public string LogFile => _log;
+    public Process Process { get; private set; }
+
+    /// <summary>Starts the process again after it ended.</summary>
+    public void Restart()
+    {
+        Process.Dispose();
+        Process = Start();
+    }
+
+    /// <summary>Waits until the process says it serves.</summary>
+    /// <exception cref="StackException">It ended, or did not come up in time; the sentence quotes its last words.</exception>
+    public async Task WaitUntilServingAsync(PeerOptions peer, TimeSpan most, CancellationToken cancellationToken)
+    {
+        var started = Stopwatch.StartNew();
+        using var channel = PeerChannel.Create(Address, peer);
+        var health = new Health.HealthClient(channel.Calls);
+        while (true)
+        {
+            if (Process.HasExited) throw new StackException($"{Name} ended with code {Process.ExitCode}: {LastWords()} (log: {_log})");
+            try
+            {
+                var answer = await health.CheckAsync(new HealthCheckRequest(), deadline: DateTime.UtcNow.AddSeconds(2), cancellationToken: cancellationToken);
+                if (answer.Status == HealthCheckResponse.Types.ServingStatus.Serving) return;
+            }
+            catch (Exception e) when (e is Refusal or RpcException)
+            {
+                // Not listening yet.
+            }
+            if (started.Elapsed > most) throw new StackException($"{Name} did not come up within {most.TotalSeconds:0} s: {LastWords()} (log: {_log})");
+            await Task.Delay(25, cancellationToken);
+        }
+    }
+
+    /// <summary>Asks the process to end, then makes it.</summary>
+    public void Stop()
+    {
+        if (Process.HasExited) return;
+        if (OperatingSystem.IsWindows()) Process.Kill();
+        else Programs.Run("kill", ["-TERM", Process.Id.ToString()], TimeSpan.FromSeconds(5));
+        if (!Process.WaitForExit(TimeSpan.FromSeconds(15))) Process.Kill(entireProcessTree: true);
+    }
+
+    public void Dispose()
+    {
+        Stop();
+        Process.Dispose();
+    }
+
+    private Process Start()
+    {
+        var process = Programs.Start("dotnet", [_binary], _log, _environment);
+        _folder.Note(process);
+        return process;
+    }
+
+    private string LastWords() => File.Exists(_log) ? string.Join(" / ", File.ReadLines(_log).TakeLast(2)) : "it left no log";
+}

@@ -1,0 +1,23 @@
+namespace ClawBureau.Stack;
+
+/// <summary>What a local stack is asked to be.</summary>
+internal sealed record StackOptions
+{
+    /// <summary>Where its state lives; null: a temporary folder that goes with it.</summary>
+    public string? StateFolder { get; init; }
+
+    /// <summary>Service to the number of its processes; not named: one.</summary>
+    public IReadOnlyDictionary<string, int> Replicas { get; init; } = new Dictionary<string, int>();
+
+    /// <summary>First port; null: whatever is free. Port = base + 10 · service + replica.</summary>
+    public int? PortBase { get; init; }
+
+    /// <summary>An administrator's connection string; null: this machine's own server (CLAW_DATABASE).</summary>
+    public string? Database { get; init; } = System.Environment.GetEnvironmentVariable("CLAW_DATABASE");
+
+    /// <summary>False for test runs: nothing waits for the disk.</summary>
+    public bool Durable { get; init; } = true;
+
+    /// <summary>More variables for every service; null removes one.</summary>
+    public IReadOnlyDictionary<string, string?> Variables { get; init; } = new Dictionary<string, string?>();
+}

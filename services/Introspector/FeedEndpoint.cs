@@ -1,0 +1,189 @@
+using System.Threading.Channels;
+using ClawBureau.Ledger;
+using ClawBureau.Ledger.Reading;
+using ClawBureau.Protos.Feed.V1;
+using ClawBureau.Tokens;
+using Grpc.Core;
+using Wire = ClawBureau.Protos.Types.V1;
+
+namespace ClawBureau.Introspector;
+
+/// <summary>clawbureau.feed.v1 on the wire: one queue per watcher, so that what a heartbeat or a lease says through was delivered before it.</summary>
+public sealed class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, IntrospectorOptions options, TimeProvider time, ILogger<FeedEndpoint> log)
+    : FeedService.FeedServiceBase
+{
+    private const int DefaultFrameBytes = 65_536;
+    private const int BytesPerEntry = 128;          // what an entry takes on the wire, generously
+    private static readonly string ServerId = Guid.NewGuid().ToString();
+
+    public override async Task WatchRevocations(
+        IAsyncStreamReader<WatchRevocationsRequest> requestStream, IServerStreamWriter<WatchRevocationsResponse> responseStream, ServerCallContext context)
+    {
+        if (!await requestStream.MoveNext(context.CancellationToken) || requestStream.Current.MessageCase != WatchRevocationsRequest.MessageOneofCase.Start)
+            throw new Refusal(Reason.InvalidRequest, "the first message must be a start");
+        var start = requestStream.Current.Start;
+        if (start.MaxFrameBytes < 0 || start.AfterRevocationSeq < 0)
+            throw new Refusal(Reason.InvalidRequest, "after_revocation_seq and max_frame_bytes must not be negative");
+
+        using var counted = follower.CountWatcher();
+        // Fresh, so that a cursor of the future is told from one this replica has not caught up with.
+        var reading = await follower.ReadIndexAsync(context.CancellationToken);
+        var head = reading.Revision.RevocationSeq;
+        var oldest = await ledger.ReadOldestAsync(context.CancellationToken);
+        var cursor = start.Epoch.Length == 0 && start.AfterRevocationSeq == 0 ? head : new RevocationSeq(start.AfterRevocationSeq);
+        if (ReasonToReset(start, reading.Revision, oldest) is { } reason)
+        {
+            await responseStream.WriteAsync(new WatchRevocationsResponse
+            {
+                Reset = new Reset { Reason = (Wire.Reason)reason, Epoch = reading.Revision.Epoch.ToString(), MinRevocationSeq = oldest.Value, HeadRevocationSeq = head.Value },
+            }, context.CancellationToken);
+            return;
+        }
+
+        var renewals = Channel.CreateBounded<long>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
+        var listening = ListenAsync(requestStream, renewals.Writer, ended.Token);
+        var stream = new WatchStream(responseStream, options, context.CancellationToken);
+        Log.Watching(log, start.FollowerId, cursor);
+        try
+        {
+            await stream.SendAsync(new WatchRevocationsResponse
+            {
+                Hello = new Hello
+                {
+                    Epoch = reading.Revision.Epoch.ToString(),
+                    HeadRevocationSeq = head.Value,
+                    MinRevocationSeq = oldest.Value,
+                    HeartbeatInterval = Mapping.ToDuration(options.Heartbeat),
+                    Lease = Mapping.ToDuration(options.Lease),
+                    ServerId = ServerId,
+                    StreamId = Guid.NewGuid().ToString(),
+                    KeysSeq = follower.KeysSeq,
+                },
+            });
+            await DeliverAsync(stream, cursor, FrameEntries(start.MaxFrameBytes), renewals.Reader, context.CancellationToken);
+        }
+        finally
+        {
+            await ended.CancelAsync();
+            await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private static Reason? ReasonToReset(Start start, Revision now, RevocationSeq oldest) =>
+        start.Epoch.Length == 0 ? (start.AfterRevocationSeq == 0 ? null : throw new Refusal(Reason.InvalidRequest, "a cursor is epoch and after_revocation_seq together"))
+        : !Guid.TryParse(start.Epoch, out var epoch) ? throw new Refusal(Reason.InvalidRequest, "epoch must be a UUID")
+        : epoch != now.Epoch ? Reason.FeedCursorForeignEpoch
+        : start.AfterRevocationSeq > now.RevocationSeq.Value ? Reason.FeedCursorFuture
+        : start.AfterRevocationSeq + 1 < oldest.Value ? Reason.FeedCursorTooOld
+        : null;
+
+    private async Task DeliverAsync(WatchStream stream, RevocationSeq cursor, int frameEntries, ChannelReader<long> renewals, CancellationToken cancellationToken)
+    {
+        bool caughtUp = false;
+        long keysSeq = follower.KeysSeq;
+        var lastSent = time.GetTimestamp();
+        var renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
+        while (true)
+        {
+            var moved = ring.Moved();                                       // taken before looking, so that nothing slips by
+            (cursor, bool sent) = await SendBacklogAsync(stream, cursor, frameEntries, cancellationToken);
+            if (sent) lastSent = time.GetTimestamp();
+            if (!caughtUp)
+            {
+                await stream.SendAsync(new WatchRevocationsResponse { CaughtUp = new CaughtUp { ThroughRevocationSeq = cursor.Value } });
+                caughtUp = true;
+                lastSent = time.GetTimestamp();
+            }
+            if (follower.KeysSeq is var now && now != keysSeq)
+            {
+                keysSeq = now;
+                await stream.SendAsync(new WatchRevocationsResponse { KeysChanged = new KeysChanged { KeysSeq = now } });
+            }
+            while (renewals.TryRead(out long t0))
+            {
+                // The read must start after the renewal arrived, and everything it saw must be on the stream before the lease is.
+                var reading = await follower.ReadIndexAsync(cancellationToken);
+                while (cursor < reading.Revision.RevocationSeq) (cursor, _) = await SendBacklogAsync(stream, cursor, frameEntries, cancellationToken);
+                await stream.SendAsync(new WatchRevocationsResponse
+                {
+                    LeaseRenewed = new LeaseRenewed { T0 = t0, Lease = Mapping.ToDuration(options.Lease), ThroughRevocationSeq = cursor.Value, Revision = Mapping.ToRevision(reading.Revision) },
+                });
+                lastSent = time.GetTimestamp();
+            }
+            if (renewal.IsCompleted && !renewal.IsFaulted && renewal.Result) renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
+
+            var quiet = options.Heartbeat - time.GetElapsedTime(lastSent);
+            if (quiet <= TimeSpan.Zero)
+            {
+                await stream.SendAsync(new WatchRevocationsResponse { Heartbeat = new Heartbeat { ThroughRevocationSeq = cursor.Value, HeadRevocationSeq = ring.Head.Value } });
+                lastSent = time.GetTimestamp();
+                continue;
+            }
+            using var alarm = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            await Task.WhenAny(moved, renewal, Task.Delay(quiet, time, alarm.Token));
+            await alarm.CancelAsync();
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+    }
+
+    /// <summary>Everything the ring has after the cursor, or what the database has where the ring does not reach back.</summary>
+    private async Task<(RevocationSeq Cursor, bool Sent)> SendBacklogAsync(WatchStream stream, RevocationSeq cursor, int frameEntries, CancellationToken cancellationToken)
+    {
+        bool sent = false;
+        var entries = new List<Revocation>();
+        while (true)
+        {
+            entries.Clear();
+            if (!ring.TryRead(cursor, frameEntries, entries))
+            {
+                var poll = await ledger.PollAsync(cursor, cancellationToken);
+                entries.AddRange(poll.Rows.Take(frameEntries).Select(Mapping.ToRevocation));
+            }
+            if (entries.Count == 0) return (cursor, sent);
+            if (entries[0].RevocationSeq != cursor.Value + 1) throw new Refusal(Reason.FeedCursorTooOld);      // truncated while we read
+            await stream.SendAsync(new WatchRevocationsResponse
+            {
+                Events = new Events { FirstRevocationSeq = entries[0].RevocationSeq, LastRevocationSeq = entries[^1].RevocationSeq, Revocations = { entries } },
+            });
+            cursor = new RevocationSeq(entries[^1].RevocationSeq);
+            sent = true;
+        }
+    }
+
+    private static async Task ListenAsync(IAsyncStreamReader<WatchRevocationsRequest> requests, ChannelWriter<long> renewals, CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (await requests.MoveNext(cancellationToken))
+            {
+                if (requests.Current.MessageCase == WatchRevocationsRequest.MessageOneofCase.Renew) renewals.TryWrite(requests.Current.Renew.T0);
+            }
+            // A client that has nothing more to say may go on listening: it gets heartbeats, and no lease.
+        }
+        catch (Exception e) when (e is OperationCanceledException or IOException or RpcException)
+        {
+            // The call is over; its other half says so.
+        }
+    }
+
+    private static int FrameEntries(int maxFrameBytes) => Math.Max(1, (maxFrameBytes == 0 ? DefaultFrameBytes : Math.Min(maxFrameBytes, DefaultFrameBytes)) / BytesPerEntry);
+
+    /// <summary>Sends frames and gives up on a subscriber that does not take them.</summary>
+    private sealed class WatchStream(IServerStreamWriter<WatchRevocationsResponse> writer, IntrospectorOptions options, CancellationToken ended)
+    {
+        public async Task SendAsync(WatchRevocationsResponse frame)
+        {
+            using var patience = CancellationTokenSource.CreateLinkedTokenSource(ended);
+            patience.CancelAfter(options.MostSendTime);
+            try
+            {
+                await writer.WriteAsync(frame, patience.Token);
+            }
+            catch (OperationCanceledException) when (!ended.IsCancellationRequested)
+            {
+                throw new Refusal(Reason.SubscriberTooSlow);
+            }
+        }
+    }
+}

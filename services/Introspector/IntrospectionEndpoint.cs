@@ -1,0 +1,56 @@
+using ClawBureau.Protos.Introspection.V1;
+using ClawBureau.Tokens;
+using Grpc.Core;
+
+namespace ClawBureau.Introspector;
+
+/// <summary>clawbureau.introspection.v1 on the wire.</summary>
+public sealed class IntrospectionEndpoint(LedgerFollower follower, LiveSet live, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
+{
+    public override async Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
+    {
+        if (JsText.IsBlank(request.Token)) throw Refusal.OfField(Reason.InvalidRequest, "token", "token is required");
+        var reading = await ReadAsync(request.Consistency, context.CancellationToken);
+        var answer = Judge(request.Token);
+        answer.Revision = Mapping.ToRevision(reading.Revision);
+        answer.Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt));
+        return answer;
+    }
+
+    /// <summary>How fresh the caller wants it; not said: nothing acknowledged before the call may be missing (L3).</summary>
+    private async Task<Reading> ReadAsync(Protos.Types.V1.Consistency? consistency, CancellationToken cancellationToken)
+    {
+        var latest = follower.Latest;
+        switch (consistency?.ModeCase)
+        {
+            case Protos.Types.V1.Consistency.ModeOneofCase.Bounded:
+                var bound = consistency.Bounded.ToTimeSpan();
+                if (bound <= TimeSpan.Zero) throw Refusal.OfField(Reason.InvalidRequest, "consistency.bounded", "bounded must be positive");
+                return latest.StartedAt != 0 && time.GetElapsedTime(latest.StartedAt) <= bound ? latest : await follower.ReadIndexAsync(cancellationToken);
+            case Protos.Types.V1.Consistency.ModeOneofCase.AtLeast:
+                var wanted = Mapping.ToRevision(consistency.AtLeast);
+                var reading = Reaches(latest) ? latest : await follower.ReadIndexAsync(cancellationToken);
+                if (reading.Revision.Epoch != wanted.Epoch) throw new Refusal(Reason.LedgerEpochMismatch);
+                return Reaches(reading) ? reading : throw new Refusal(Reason.RevisionNotReached);
+
+                bool Reaches(Reading r) => r.StartedAt != 0 && r.Revision.Epoch == wanted.Epoch && r.Revision.Seq >= wanted.Seq && r.Revision.RevocationSeq >= wanted.RevocationSeq;
+            default:
+                return await follower.ReadIndexAsync(cancellationToken);
+        }
+    }
+
+    /// <summary>The contract's decision order (clawscope-http.md 5.1): form, claims, expiry, key, signature, revocation.</summary>
+    private IntrospectTokenResponse Judge(string token)
+    {
+        VerifiedToken verified;
+        try
+        {
+            verified = TokenVerifier.Verify(TokenParser.Parse(token), follower.Keys, time.GetUtcNow());
+        }
+        catch (Refusal refusal) when (refusal.Reason is not (Reason.SigningNotConfigured or Reason.SigningConfigInvalid))
+        {
+            return Mapping.ToInactive(TokenHash.Of(token), refusal);        // a token that is not good is an answer
+        }
+        return Mapping.ToAnswer(verified, live.Find(verified.TokenHash, verified.Claims, verified.KeyId));
+    }
+}

@@ -1,0 +1,45 @@
+using ClawBureau.Hosting;
+
+namespace ClawBureau.Introspector;
+
+/// <summary>What an Introspector is told at start.</summary>
+public sealed class IntrospectorOptions
+{
+    /// <summary>CLAW_DATABASE_INTROSPECTOR: the ledger's primary as role claw_introspector. Required.</summary>
+    public required string Database { get; init; }
+
+    /// <summary>How long one read of the ledger may take. 500 ms; then its connection is dropped and its waiters get LEDGER_UNAVAILABLE.</summary>
+    public TimeSpan PollDeadline { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>How long the primary's beat may stand still before nothing is answered any more. 2 s.</summary>
+    public TimeSpan MostSilence { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Pause between reads while somebody watches. 5 ms: what a revocation waits at most before it is sent.</summary>
+    public TimeSpan WatchPause { get; init; } = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>Pause between reads while nobody watches. 500 ms; introspections read on their own account.</summary>
+    public TimeSpan IdlePause { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>CLAW_FEED_HEARTBEAT_SECONDS: a watcher hears something at least this often. Default 1 s.</summary>
+    public TimeSpan Heartbeat { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>CLAW_FEED_LEASE_SECONDS: how long a follower may decide by itself after a renewal, counted from its t0. Default 3 s.</summary>
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>How long one frame may take to leave before its subscriber is cut off. 5 s.</summary>
+    public TimeSpan MostSendTime { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Revocations kept in memory for watchers; older ones come from the database. 65,536.</summary>
+    public int RingSize { get; init; } = 65_536;
+
+    /// <summary>CLAW_FEED_MAX_SUBSCRIBERS: watchers at one time. Default 20,000.</summary>
+    public int MostSubscribers { get; init; } = 20_000;
+
+    public static IntrospectorOptions Read(Settings settings) => new()
+    {
+        Database = settings.Required("CLAW_DATABASE_INTROSPECTOR", "set it to a connection string of role claw_introspector; `claw migrate` makes the role"),
+        Heartbeat = settings.Seconds("CLAW_FEED_HEARTBEAT_SECONDS", TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(30)),
+        Lease = settings.Seconds("CLAW_FEED_LEASE_SECONDS", TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(1)),
+        MostSubscribers = settings.Number("CLAW_FEED_MAX_SUBSCRIBERS", 20_000, 1, 1_000_000),
+    };
+}

@@ -1,0 +1,26 @@
+using ClawBureau.Hosting;
+using ClawBureau.Ledger;
+using ClawBureau.Ledger.Reading;
+
+namespace ClawBureau.Introspector;
+
+/// <summary>What this process is made of.</summary>
+public static class IntrospectorServices
+{
+    public static void AddIntrospector(this IServiceCollection services)
+    {
+        services.AddSettings(IntrospectorOptions.Read);
+        services.AddSingleton(s => LedgerDatabase.ForReading(s.GetRequiredService<IntrospectorOptions>().Database));
+        services.AddSingleton<LedgerReader>();
+        services.AddSingleton<LiveSet>();
+        services.AddSingleton<FeedRing>();
+        services.AddSingleton<LedgerFollower>();
+        services.AddHostedService(s => s.GetRequiredService<LedgerFollower>());
+    }
+
+    public static void MapIntrospector(this WebApplication app)
+    {
+        app.MapGrpcService<IntrospectionEndpoint>();
+        app.MapGrpcService<FeedEndpoint>();
+    }
+}

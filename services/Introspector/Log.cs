@@ -1,0 +1,19 @@
+using ClawBureau.Ledger;
+
+namespace ClawBureau.Introspector;
+
+/// <summary>Every message the Introspector logs.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(EventId = 300, EventName = "ledger.loaded", Level = LogLevel.Information, Message = "{Count} live revocations loaded, epoch {Epoch}, seq {Seq}")]
+    public static partial void Loaded(ILogger logger, int count, Guid epoch, Seq seq);
+
+    [LoggerMessage(EventId = 301, EventName = "ledger.away", Level = LogLevel.Warning, Message = "The ledger cannot be read: {Error}")]
+    public static partial void LedgerAway(ILogger logger, string error);
+
+    [LoggerMessage(EventId = 302, EventName = "ledger.back", Level = LogLevel.Information, Message = "The ledger can be read again")]
+    public static partial void LedgerBack(ILogger logger);
+
+    [LoggerMessage(EventId = 310, EventName = "feed.watching", Level = LogLevel.Information, Message = "Follower {FollowerId} watches from {Cursor}")]
+    public static partial void Watching(ILogger logger, string followerId, RevocationSeq cursor);
+}

@@ -1,0 +1,41 @@
+using ClawBureau.Ledger.Reading;
+
+namespace ClawBureau.Issuer;
+
+/// <summary>
+/// The last read <see cref="ControlView"/>. It only ever spares the ledger a second judging; a refusal always comes from the
+/// ledger itself, because a view may be old.
+/// </summary>
+public sealed class ControlViews(LedgerReads ledger, ILogger<ControlViews> log)
+{
+    private int _refreshing;                    // 1 while one refresh runs
+    private volatile ControlView? _current;
+
+    public ControlView? Current => _current;
+
+    public async Task RefreshAsync(CancellationToken cancellationToken) =>
+        _current = await ControlView.ReadAsync(ledger.Source, cancellationToken);
+
+    /// <summary>Told by every answer of the ledger; reads again, in the background, when control acts have moved on.</summary>
+    public void Observe(long controlSeq)
+    {
+        if (_current?.ControlSeq >= controlSeq || Interlocked.Exchange(ref _refreshing, 1) == 1) return;
+        _ = RefreshInBackgroundAsync();
+    }
+
+    private async Task RefreshInBackgroundAsync()
+    {
+        try
+        {
+            await RefreshAsync(CancellationToken.None);
+        }
+        catch (Exception e) when (e is Npgsql.NpgsqlException or TimeoutException)
+        {
+            Log.ViewNotRead(log, e.Message);    // the ledger goes on judging every mint itself
+        }
+        finally
+        {
+            Volatile.Write(ref _refreshing, 0);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+using ClawBureau.Hosting;
+using ClawBureau.Ledger;
+using ClawBureau.Tokens;
+
+namespace ClawBureau.Issuer;
+
+/// <summary>What an Issuer is told at start.</summary>
+public sealed class IssuerOptions
+{
+    /// <summary>CLAW_DATABASE_ISSUER: the ledger's database as role claw_issuer. Required.</summary>
+    public required string Database { get; init; }
+
+    /// <summary>The issuance policy: SCOPE_POLICY_JSON and the single knobs (clawscope-http.md 6.1).</summary>
+    public required ScopePolicy Policy { get; init; }
+
+    /// <summary>Legacy lane and sensitive scopes (clawscope-http.md 1.1, 6.2).</summary>
+    public required GrantSettings Grants { get; init; }
+
+    /// <summary>The runbook's key variables (clawscope-http.md 3); each also as NAME_FILE. Required.</summary>
+    public required KeyRing Keys { get; init; }
+
+    /// <summary>SCOPE_REVOCATION_TTL_SECONDS: how long a revocation is kept whose token the ledger does not know. Default 30 days; at least one.</summary>
+    public required TimeSpan RevocationTtl { get; init; }
+
+    public LedgerOptions Ledger { get; init; } = new();
+
+    /// <exception cref="StartRefused">A setting is missing or cannot be used; the sentence names it.</exception>
+    public static IssuerOptions Read(Settings settings)
+    {
+        try
+        {
+            return new IssuerOptions
+            {
+                Database = settings.Required("CLAW_DATABASE_ISSUER", "set it to a connection string of role claw_issuer; `claw migrate` makes the role"),
+                Policy = ScopePolicy.Parse(settings.Text),
+                Grants = GrantSettings.Parse(settings.Text),
+                Keys = KeyRing.Parse(name => settings.Text(name) ?? FromFile(settings.Text(name + "_FILE"))),
+                RevocationTtl = settings.Seconds("SCOPE_REVOCATION_TTL_SECONDS", TimeSpan.FromDays(30), TimeSpan.FromDays(1), TimeSpan.FromDays(3650)),
+            };
+        }
+        catch (Refusal refusal) when (refusal.Reason == Reason.PolicyConfigInvalid)
+        {
+            throw new StartRefused($"The policy cannot be used: look at {refusal.Metadata.GetValueOrDefault("rule", "SCOPE_POLICY_JSON")}.", refusal);
+        }
+        catch (Refusal refusal) when (refusal.Reason == Reason.SigningNotConfigured)
+        {
+            throw new StartRefused("No signing key: set SCOPE_SIGNING_KEY_FILE to a file (mode 0600) that holds a base64url 32-byte seed.", refusal);
+        }
+        catch (Refusal refusal)
+        {
+            throw new StartRefused("The signing keys cannot be used: look at SCOPE_SIGNING_KEY, SCOPE_SIGNING_KEYS_JSON and SCOPE_VERIFY_PUBLIC_KEYS_JSON.", refusal);
+        }
+    }
+
+    private static string? FromFile(string? file)
+    {
+        if (file is null) return null;
+        if (!File.Exists(file)) throw new StartRefused($"The key file {file} does not exist.");
+        if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(file) & ~(UnixFileMode.UserRead | UnixFileMode.UserWrite)) != 0)
+            throw new StartRefused($"The key file {file} can be read by others: chmod 600 it.");
+        return File.ReadAllText(file).Trim();
+    }
+}

@@ -1,0 +1,39 @@
+using ClawBureau.Hosting;
+using ClawBureau.Ledger;
+using ClawBureau.Ledger.Reading;
+
+namespace ClawBureau.Issuer;
+
+/// <summary>What this process is made of.</summary>
+public static class IssuerServices
+{
+    public static void AddIssuer(this IServiceCollection services)
+    {
+        services.AddSettings(IssuerOptions.Read);
+        services.AddSingleton(s => new LedgerWriter(
+            LedgerDatabase.ForWriting(s.GetRequiredService<IssuerOptions>().Database),
+            s.GetRequiredService<IssuerOptions>().Ledger,
+            s.GetRequiredService<ILogger<LedgerWriter>>()));
+        services.AddSingleton(s => new LedgerReads(LedgerDatabase.ForReading(s.GetRequiredService<IssuerOptions>().Database)));
+        services.AddSingleton<DatabaseClock>();
+        services.AddSingleton<ControlViews>();
+        services.AddSingleton<TokenMint>();
+        services.AddSingleton<Revoker>();
+        // In this order: the writer runs before the keys are announced, and stops after nobody can ask any more.
+        services.AddHostedService(s => s.GetRequiredService<LedgerWriter>());
+        services.AddHostedService<LedgerPulse>();
+    }
+
+    public static void MapIssuer(this WebApplication app)
+    {
+        app.MapGrpcService<IssuanceEndpoint>();
+        app.MapGrpcService<RevocationEndpoint>();
+    }
+}
+
+/// <summary>The Issuer's reading connections, apart from the writer's one.</summary>
+public sealed class LedgerReads(Npgsql.NpgsqlDataSource source)
+{
+    public Npgsql.NpgsqlDataSource Source { get; } = source;
+    public LedgerReader Reader { get; } = new(source);
+}

@@ -1,0 +1,113 @@
+using ClawBureau.Hosting.Health;
+using ClawBureau.Ledger;
+using ClawBureau.Tokens;
+using Npgsql;
+
+namespace ClawBureau.Issuer;
+
+/// <summary>
+/// Brings the Issuer to work and keeps it fit: requires the schema, announces the keys, then twice a second shows that the
+/// primary can be written to and compares clocks; now and then makes room ahead and drops what has expired.
+/// </summary>
+public sealed class LedgerPulse(
+    LedgerReads ledger, LedgerWriter writer, ControlViews views, DatabaseClock clock, IssuerOptions options,
+    Readiness readiness, TimeProvider time, ILogger<LedgerPulse> log) : BackgroundService
+{
+    private const string Condition = "ledger";
+    private const long RoomAhead = 1 << 23;     // half a partition of ledger.events
+    private static readonly TimeSpan Beat = TimeSpan.FromMilliseconds(500);
+    private const int BeatsBetweenChores = 120;
+
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        readiness.SetNotReady(Condition, "connecting to the ledger");
+        return base.StartAsync(cancellationToken);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Beat, time);
+        bool announced = false, away = false;
+        int beats = 0;
+        do
+        {
+            try
+            {
+                if (!announced)
+                {
+                    await Migrator.RequireCurrentAsync(ledger.Source, stoppingToken);
+                    await CompareClocksAsync(stoppingToken);
+                    await AnnounceKeysAsync(stoppingToken);
+                    announced = true;
+                }
+                else
+                {
+                    await CompareClocksAsync(stoppingToken);
+                }
+                if (beats++ % BeatsBetweenChores == 0) await DoChoresAsync(stoppingToken);
+                if (views.Current is null || away) await views.RefreshAsync(stoppingToken);
+                if (away) Log.LedgerBack(log);
+                away = false;
+                readiness.SetReady(Condition);
+            }
+            catch (InvalidOperationException e)             // the schema is not this build's: the sentence says what to do
+            {
+                readiness.SetNotReady(Condition, e.Message);
+                if (!away) Log.LedgerAway(log, e.Message);
+                away = true;
+            }
+            catch (Exception e) when (e is NpgsqlException or TimeoutException or Refusal || (e is OperationCanceledException && !stoppingToken.IsCancellationRequested))
+            {
+                readiness.SetNotReady(Condition, "the ledger database cannot be reached");
+                if (!away) Log.LedgerAway(log, e.Message);
+                away = true;
+            }
+        }
+        while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+
+    private async Task CompareClocksAsync(CancellationToken cancellationToken)
+    {
+        var asked = time.GetUtcNow();
+        long askedAt = time.GetTimestamp();
+        clock.Compare(await ledger.Reader.AdvanceBeatAsync(cancellationToken), asked, askedAt);
+    }
+
+    /// <summary>
+    /// States in the ledger what this configuration holds, so that every replica and follower knows the same keys. A key the
+    /// ledger has retired is never brought back by a configuration that still has it.
+    /// </summary>
+    private async Task AnnounceKeysAsync(CancellationToken cancellationToken)
+    {
+        var known = (await ledger.Reader.ReadKeysAsync(cancellationToken)).ToDictionary(k => k.KeyId);
+        foreach (var key in options.Keys.VerificationKeys.Keys)
+        {
+            known.TryGetValue(key.KeyId, out var row);
+            if (row?.State == KeyState.Retired) throw new InvalidOperationException($"Key {key.KeyId} is retired in the ledger: take it out of the configuration.");
+            bool signsHere = key.KeyId == options.Keys.Active.KeyId;
+            await writer.AppendAsync(new KeyAct
+            {
+                Caller = "service:issuer",
+                Correlation = Correlation.None,
+                KeyId = key.KeyId,
+                PublicKey = key.PublicKey.ToArray(),
+                State = signsHere ? KeyState.Active : KeyState.VerifyOnly,
+                NotAfter = key.NotAfter is { } end ? DateTimeOffset.FromUnixTimeSeconds(end) : null,
+                // A verify-only key that never signed here is foreign; one that did stays ours.
+                IsForeign = !signsHere && (row?.IsForeign ?? options.Keys.FindSigningKey(key.KeyId) is null),
+            }, cancellationToken);
+        }
+        Log.KeysAnnounced(log, options.Keys.Active.KeyId, options.Keys.VerificationKeys.Keys.Count, Ed25519.Backend);
+    }
+
+    private async Task DoChoresAsync(CancellationToken cancellationToken)
+    {
+        await using (var room = ledger.Source.CreateCommand("SELECT ledger.extend_events((SELECT seq FROM ledger.head) + $1)"))
+        {
+            room.Parameters.Add(new() { Value = RoomAhead });
+            await room.ExecuteNonQueryAsync(cancellationToken);
+        }
+        await using var prune = ledger.Source.CreateCommand("SELECT ledger.prune(5000)");
+        await prune.ExecuteNonQueryAsync(cancellationToken);
+    }
+}

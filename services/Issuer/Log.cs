@@ -1,0 +1,26 @@
+using ClawBureau.Ledger;
+using ClawBureau.Tokens;
+
+namespace ClawBureau.Issuer;
+
+/// <summary>Every message the Issuer logs. A token appears only as its hash.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(EventId = 200, EventName = "token.issued", Level = LogLevel.Information, Message = "Token {TokenHash} issued at seq {Seq} for {Caller}")]
+    public static partial void Issued(ILogger logger, TokenHash tokenHash, Seq seq, string caller);
+
+    [LoggerMessage(EventId = 201, EventName = "token.revoked", Level = LogLevel.Information, Message = "Token {TokenHash} revoked at seq {Seq}, revocation {RevocationSeq}, by {Caller}")]
+    public static partial void Revoked(ILogger logger, TokenHash? tokenHash, Seq seq, RevocationSeq revocationSeq, string caller);
+
+    [LoggerMessage(EventId = 210, EventName = "keys.announced", Level = LogLevel.Information, Message = "Signing with key {KeyId}, {Count} keys known, Ed25519 by {Backend}")]
+    public static partial void KeysAnnounced(ILogger logger, KeyId keyId, int count, string backend);
+
+    [LoggerMessage(EventId = 220, EventName = "ledger.away", Level = LogLevel.Warning, Message = "The ledger cannot be used: {Error}")]
+    public static partial void LedgerAway(ILogger logger, string error);
+
+    [LoggerMessage(EventId = 221, EventName = "ledger.back", Level = LogLevel.Information, Message = "The ledger can be used again")]
+    public static partial void LedgerBack(ILogger logger);
+
+    [LoggerMessage(EventId = 222, EventName = "ledger.view_not_read", Level = LogLevel.Warning, Message = "The control view could not be read: {Error}")]
+    public static partial void ViewNotRead(ILogger logger, string error);
+}
