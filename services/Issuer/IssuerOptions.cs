@@ -40,7 +40,8 @@ public sealed class IssuerOptions
         }
         catch (Refusal refusal) when (refusal.Reason == Reason.PolicyConfigInvalid)
         {
-            throw new StartRefused($"The policy cannot be used: look at {refusal.Metadata.GetValueOrDefault("rule", "SCOPE_POLICY_JSON")}.", refusal);
+            var rule = refusal.Metadata.GetValueOrDefault("rule", "document");
+            throw new StartRefused($"The policy cannot be used: look at {(rule.StartsWith("SCOPE_", StringComparison.Ordinal) ? rule : $"{rule} in SCOPE_POLICY_JSON")}.", refusal);
         }
         catch (Refusal refusal) when (refusal.Reason == Reason.SigningNotConfigured)
         {

@@ -45,15 +45,13 @@ public static class TestDatabases
 
     private static async Task<PostgresServer> StartAsync()
     {
-        var folder = Directory.CreateTempSubdirectory("claw-test-").FullName;
-        if (!OperatingSystem.IsWindows())       // the server's own account must reach its folder inside
-            File.SetUnixFileMode(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+        var folder = StackFolder.CreateTemporary();         // what a killed test run leaves is swept by the next one
         var external = Environment.GetEnvironmentVariable("CLAW_TEST_DATABASE");
-        var server = await PostgresServer.FindAsync(folder, external, durable: false, CancellationToken.None);
+        var server = await PostgresServer.FindAsync(folder.Path, external, durable: false, CancellationToken.None);
         AppDomain.CurrentDomain.ProcessExit += (_, _) =>
         {
             server.DisposeAsync().AsTask().Wait(TimeSpan.FromSeconds(20));
-            Directory.Delete(folder, recursive: true);
+            folder.Release();
         };
         if (server is not LocalPostgres) await MigrateTemplateAsync(server);
         await DatabaseAccess.SetPasswordsAsync(server, CancellationToken.None);

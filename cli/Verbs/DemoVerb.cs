@@ -1,0 +1,218 @@
+using System.CommandLine;
+using System.Diagnostics;
+using ClawBureau.Hosting.Peers;
+using ClawBureau.Hosting.Refusals;
+using ClawBureau.Protos.Feed.V1;
+using ClawBureau.Protos.Introspection.V1;
+using ClawBureau.Protos.Issuance.V1;
+using ClawBureau.Protos.Revocation.V1;
+using ClawBureau.Stack;
+using ClawBureau.Tokens;
+using Google.Protobuf.WellKnownTypes;
+using Audience = ClawBureau.Protos.Types.V1.Audience;
+using Reason = ClawBureau.Tokens.Reason;
+
+namespace ClawBureau.Cli.Verbs;
+
+/// <summary>`claw demo`: a fresh stack, one token's life, and everything gone again.</summary>
+internal static class DemoVerb
+{
+    public static Command Create()
+    {
+        var json = new Option<bool>("--json") { Description = "Print {\"ok\":…,\"steps\":[…]} as the last line of stdout." };
+        var command = new Command("demo", "Bring up a fresh stack, walk one token through its life, tear everything down.") { json };
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var story = new Story(quiet: parsed.GetValue(json));
+            try
+            {
+                await TellAsync(story, cancellationToken);
+            }
+            catch (Exception e) when (e is not OutOfMemoryException)
+            {
+                story.Fail(e);
+            }
+            if (parsed.GetValue(json)) Terminal.PrintJson(new { ok = story.Ok, steps = story.Steps.Select(s => new { name = s.Name, ok = s.Ok, ms = s.Milliseconds }) });
+            else Console.Out.WriteLine(story.Ok ? "\nEvery step held. Run your own with `./claw up`." : "\nThe demo failed at the step marked ✗.");
+            return story.Ok ? ExitCode.Done : story.Unavailable ? ExitCode.Unavailable : ExitCode.Refused;
+        });
+        return command;
+    }
+
+    private static async Task TellAsync(Story story, CancellationToken cancellationToken)
+    {
+        LocalStack? stack = null;
+        try
+        {
+            await story.StepAsync("start", "A fresh stack: PostgreSQL, an Issuer, an Introspector, TLS between all of them.", async () =>
+            {
+                stack = await LocalStack.StartAsync(new StackOptions(), line => story.Say(line), cancellationToken);
+                return null;
+            });
+            using var issuing = PeerChannel.Create(stack!.Issuer.Address, stack.Peer);
+            using var introspecting = PeerChannel.Create(stack.Introspector.Address, stack.Peer);
+            var issuance = new IssuanceService.IssuanceServiceClient(issuing.Calls);
+            var revocation = new RevocationService.RevocationServiceClient(issuing.Calls);
+            var introspection = new IntrospectionService.IntrospectionServiceClient(introspecting.Calls);
+            var feed = new FeedService.FeedServiceClient(introspecting.Calls);
+
+            // What an OpenClaw plugin asks for.
+            var request = new IssueTokenRequest
+            {
+                Sub = "did:key:z6MkexUHYgwzaCh2sFFQtiZW9TenLJ34wmk5CqDUSX9HPEcC",
+                Aud = new Audience { Values = { "clawproxy.example" } },
+                Scope = { "clawproxy:call" },
+                Ttl = Duration.FromTimeSpan(TimeSpan.FromMinutes(10)),
+                MissionId = "agent:main:dm:whatsapp:+15551234567",
+                RunId = "run-1",
+                IdempotencyKey = "demo-1",
+            };
+            IssueTokenResponse issued = null!;
+            await story.StepAsync("issue", "The plugin asks for a token: this agent, this service, this scope, this mission, ten minutes.", async () =>
+            {
+                issued = await issuance.IssueTokenAsync(request, cancellationToken: cancellationToken);
+                return $"token {issued.TokenHash[..16]}…  seq {issued.Seq}  kid {issued.Kid}  policy {issued.PolicyVersion}";
+            });
+            await story.StepAsync("retry", "Its answer got lost, it asks again under the same idempotency key: the same token, not a second one.", async () =>
+            {
+                var again = await issuance.IssueTokenAsync(request, cancellationToken: cancellationToken);
+                Require(again.Token == issued.Token && again.Seq == issued.Seq && again.Repeated, "the retry got another token");
+                return $"the same token, still seq {again.Seq}";
+            });
+            await story.StepAsync("refuse", "It asks for more than the policy allows: refused, with a reason it can act on.", async () =>
+            {
+                var greedy = request.Clone();
+                (greedy.IdempotencyKey, greedy.Scope[0]) = ("", "admin:everything");
+                try
+                {
+                    await issuance.IssueTokenAsync(greedy, cancellationToken: cancellationToken);
+                }
+                catch (Refusal refusal) when (refusal.Reason == Reason.ScopeNotAllowed)
+                {
+                    return $"{ReasonCatalog.Of(refusal.Reason).Code}: {refusal.Sentence}";
+                }
+                throw new StoryException("a scope outside the policy was granted");
+            });
+            await story.StepAsync("introspect", "The service asks whether the token is good: yes, and for what.", async () =>
+            {
+                var answer = await introspection.IntrospectTokenAsync(new IntrospectTokenRequest { Token = issued.Token }, cancellationToken: cancellationToken);
+                Require(answer.Active && !answer.Revoked, $"the token is not active: {answer.InactiveSentence}");
+                return $"active, for {answer.Claims.Aud.Values[0]}, scope {answer.Claims.Scope[0]}, mission {answer.Claims.MissionId}";
+            });
+
+            using var watch = feed.WatchRevocations(cancellationToken: cancellationToken);
+            Task<(Events Events, long At)> streamed = null!;
+            await story.StepAsync("watch", "Another service follows the feed of revocations.", async () =>
+            {
+                await watch.RequestStream.WriteAsync(new WatchRevocationsRequest { Start = new Start() }, cancellationToken);
+                var hello = (await NextAsync(watch, WatchRevocationsResponse.FrameOneofCase.Hello, cancellationToken)).Hello;
+                await NextAsync(watch, WatchRevocationsResponse.FrameOneofCase.CaughtUp, cancellationToken);
+                streamed = ReceiveAsync(watch, cancellationToken);
+                return $"following from revocation {hello.HeadRevocationSeq}, a sign of life every {hello.HeartbeatInterval.ToTimeSpan().TotalSeconds:0} s";
+            });
+            var answered = 0L;
+            await story.StepAsync("revoke", "The operator takes the token back.", async () =>
+            {
+                var revoked = (await revocation.RevokeTokensAsync(
+                    new RevokeTokensRequest { Targets = { new RevocationTarget { Token = issued.Token } }, Reason = "laptop stolen" }, cancellationToken: cancellationToken)).Results[0].Revocation;
+                answered = Stopwatch.GetTimestamp();
+                Require(revoked?.Status == RevocationStatus.Revoked, "the token was not revoked");
+                return $"committed as seq {revoked!.Seq}, revocation {revoked.RevocationSeq}";
+            });
+            await story.StepAsync("revoked", "An introspection that starts now says so. Nothing is cached, nothing has to expire first.", async () =>
+            {
+                var answer = await introspection.IntrospectTokenAsync(new IntrospectTokenRequest { Token = issued.Token }, cancellationToken: cancellationToken);
+                Require(!answer.Active && answer.Revoked, "the revoked token is still active");
+                return "active: false, revoked: true";
+            });
+            await story.StepAsync("streamed", "And the follower has it.", async () =>
+            {
+                var (events, at) = await streamed;
+                Require(Convert.ToHexStringLower(events.Revocations[0].Token.TokenHash.Span) == issued.TokenHash, "the stream carries another token");
+                var delay = Stopwatch.GetElapsedTime(answered, at).TotalMilliseconds;
+                return $"revocation {events.FirstRevocationSeq}, {(delay < 0 ? "before the operator had his answer" : $"{delay:0.#} ms after the operator had his answer")}";
+            });
+        }
+        finally
+        {
+            if (stack is not null)
+            {
+                await story.StepAsync("stop", "Everything is taken down again.", async () =>
+                {
+                    await stack.DisposeAsync();
+                    return null;
+                });
+            }
+        }
+    }
+
+    private static async Task<(Events Events, long At)> ReceiveAsync(
+        Grpc.Core.AsyncDuplexStreamingCall<WatchRevocationsRequest, WatchRevocationsResponse> watch, CancellationToken cancellationToken)
+    {
+        var frame = await NextAsync(watch, WatchRevocationsResponse.FrameOneofCase.Events, cancellationToken);
+        return (frame.Events, Stopwatch.GetTimestamp());
+    }
+
+    private static async Task<WatchRevocationsResponse> NextAsync(
+        Grpc.Core.AsyncDuplexStreamingCall<WatchRevocationsRequest, WatchRevocationsResponse> watch, WatchRevocationsResponse.FrameOneofCase wanted, CancellationToken cancellationToken)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(TimeSpan.FromSeconds(10));
+        while (await watch.ResponseStream.MoveNext(patience.Token))
+        {
+            if (watch.ResponseStream.Current.FrameCase == wanted) return watch.ResponseStream.Current;
+        }
+        throw new StoryException("the stream ended");
+    }
+
+    private static void Require(bool holds, string otherwise)
+    {
+        if (!holds) throw new StoryException(otherwise);
+    }
+}
+
+/// <summary>A step of the demo did not hold.</summary>
+internal sealed class StoryException(string message) : Exception(message);
+
+/// <summary>Tells the steps as a person would want to read them, and keeps count.</summary>
+internal sealed class Story(bool quiet)
+{
+    private readonly List<(string Name, bool Ok, double Milliseconds)> _steps = [];
+
+    public IReadOnlyList<(string Name, bool Ok, double Milliseconds)> Steps => _steps;
+    public bool Ok => _steps.Count > 0 && _steps.All(s => s.Ok);
+    public bool Unavailable { get; private set; }
+
+    public async Task StepAsync(string name, string sentence, Func<Task<string?>> step)
+    {
+        if (!quiet) Console.Out.WriteLine($"\n{_steps.Count + 1,2}. {sentence}");
+        long started = Stopwatch.GetTimestamp();
+        bool ok = false;
+        string? said = null;
+        try
+        {
+            said = await step();
+            ok = true;
+        }
+        finally
+        {
+            double ms = Math.Round(Stopwatch.GetElapsedTime(started).TotalMilliseconds, 1);
+            _steps.Add((name, ok, ms));
+            if (said is not null) Say(said);
+            if (!quiet) Console.Out.WriteLine($"    {(ok ? "✓" : "✗")} {name} {ms:0.#} ms");
+        }
+    }
+
+    public void Say(string line)
+    {
+        if (!quiet) Console.Out.WriteLine("    " + line);
+    }
+
+    public void Fail(Exception why)
+    {
+        if (_steps.Count == 0 || _steps.All(s => s.Ok)) _steps.Add(("demo", false, 0));
+        Unavailable = why is StackException;
+        Console.Error.WriteLine($"claw: {why.Message}");
+        if (why is Refusal refusal) Console.Error.WriteLine($"      {ReasonCatalog.Of(refusal.Reason).Remedy}");
+    }
+}

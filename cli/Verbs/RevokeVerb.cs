@@ -1,0 +1,61 @@
+using System.CommandLine;
+using ClawBureau.Protos.Revocation.V1;
+using ClawBureau.Tokens;
+
+namespace ClawBureau.Cli.Verbs;
+
+/// <summary>`claw revoke`: takes tokens back.</summary>
+internal static class RevokeVerb
+{
+    public static Command Create()
+    {
+        var token = new Option<string[]>("--token") { Description = "The token itself, or - to read it from standard input." };
+        var hash = new Option<string[]>("--hash") { Description = "Its hash: 64 hex digits." };
+        var jti = new Option<string[]>("--jti") { Description = "Its jti." };
+        var reason = new Option<string?>("--reason") { Description = "Why, for people and for the audit log." };
+        var json = new Option<bool>("--json") { Description = "Print the answer as one JSON object." };
+        var connection = new Connection("issuer");
+        var command = new Command("revoke", "Take tokens back, for ever. Done means committed: no introspection that starts later says active.") { token, hash, jti, reason, json };
+        connection.AddTo(command);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var request = new RevokeTokensRequest { Reason = parsed.GetValue(reason) ?? "" };
+            request.Targets.AddRange((parsed.GetValue(token) ?? []).Select(t => new RevocationTarget { Token = Terminal.ReadToken(t) }));
+            request.Targets.AddRange((parsed.GetValue(hash) ?? []).Select(h => new RevocationTarget { TokenHash = h }));
+            request.Targets.AddRange((parsed.GetValue(jti) ?? []).Select(j => new RevocationTarget { Jti = j }));
+            if (request.Targets.Count == 0) throw new UsageException("Say which token: --token, --hash or --jti.");
+
+            using var channel = connection.Open(parsed);
+            var response = await new RevocationService.RevocationServiceClient(channel.Calls).RevokeTokensAsync(request, cancellationToken: cancellationToken);
+            var errors = response.Results.Where(r => r.Error is not null).Select(r => r.Error).ToList();
+            if (parsed.GetValue(json))
+            {
+                Terminal.PrintJson(new
+                {
+                    results = response.Results.Select(r => new
+                    {
+                        status = r.Revocation is null ? "refused" : r.Revocation.Status == RevocationStatus.Revoked ? "revoked" : "already_revoked",
+                        token_hash = r.Revocation?.TokenHash,
+                        revoked_at = r.Revocation?.RevokedAt.Seconds,
+                        seq = r.Revocation?.Seq,
+                        revocation_seq = r.Revocation?.RevocationSeq,
+                        reason = r.Error is null ? null : Hosting.Refusals.ReasonCatalog.Of((Reason)r.Error.Reason).Code,
+                    }),
+                });
+            }
+            else
+            {
+                foreach (var revoked in response.Results.Where(r => r.Revocation is not null).Select(r => r.Revocation))
+                {
+                    Console.Out.WriteLine(revoked.Status == RevocationStatus.Revoked ? "revoked" : "revoked before");
+                    Terminal.Print("hash", revoked.TokenHash);
+                    Terminal.Print("at", Terminal.Time(revoked.RevokedAt.Seconds));
+                    Terminal.Print("recorded", $"seq {revoked.Seq}, revocation {revoked.RevocationSeq}");
+                }
+                foreach (var error in errors) await Console.Error.WriteLineAsync($"claw: refused: {error.Sentence}");
+            }
+            return errors.Count == 0 ? ExitCode.Done : ExitCode.Refused;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,93 @@
+using System.Security.Cryptography;
+using System.Text;
+using ClawBureau.Hosting.Files;
+using ClawBureau.Tokens;
+using Microsoft.Extensions.Logging;
+
+namespace ClawBureau.Hosting.Callers;
+
+/// <summary>
+/// The admin keys of this process and what each opens. Only their SHA-256 is kept. Keys come from <c>CLAW_ADMIN_KEYS_FILE</c>
+/// (named, scoped, read again when the file changes) and, with every scope, from <c>SCOPE_ADMIN_KEY</c> and
+/// <c>SCOPE_ADMIN_KEYS_JSON</c> (clawscope-http.md 0.1 B).
+/// </summary>
+public sealed class AdminKeys
+{
+    private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(1);
+
+    private readonly IReadOnlyList<AdminKeyRecord> fixedKeys = [];
+    private readonly bool invalid;
+    private readonly ReloadingFile<IReadOnlyList<AdminKeyRecord>>? file;
+
+    /// <exception cref="StartRefused">The key file is missing, open to others or malformed.</exception>
+    public AdminKeys(Settings settings, TimeProvider time, ILogger<AdminKeys> logger)
+    {
+        try
+        {
+            fixedKeys = AdminKeySources.FromVariables(settings.Text("SCOPE_ADMIN_KEY"), settings.Text("SCOPE_ADMIN_KEYS_JSON"));
+        }
+        catch (FormatException problem)
+        {
+            // The contract answers this per call (503), so that the rest of the service stays up.
+            invalid = true;
+            Log.AdminKeysInvalid(logger, problem.Message);
+        }
+
+        if (settings.Text("CLAW_ADMIN_KEYS_FILE") is { } path)
+            file = new(
+                [path],
+                () =>
+                {
+                    var keys = AdminKeySources.FromFile(path);
+                    var names = string.Join(", ", keys.Select(key => key.Name));
+                    Log.AdminKeysLoaded(logger, keys.Count, names);
+                    return keys;
+                },
+                LookInterval,
+                time,
+                logger);
+    }
+
+    /// <summary>Judges the value of metadata <c>authorization</c>: <c>Bearer KEY</c> or the bare key.</summary>
+    /// <exception cref="Refusal">
+    /// ADMIN_KEY_CONFIG_INVALID, ADMIN_KEY_NOT_CONFIGURED, UNAUTHORIZED; CREDENTIAL_INVALID for what looks like a scoped token.
+    /// </exception>
+    public Caller.AdminKey Authenticate(string? authorization)
+    {
+        var fileKeys = file?.Current ?? [];
+        if (invalid) throw new Refusal(Reason.AdminKeyConfigInvalid);
+        if (fixedKeys.Count + fileKeys.Count == 0) throw new Refusal(Reason.AdminKeyNotConfigured);
+        if (string.IsNullOrWhiteSpace(authorization)) throw new Refusal(Reason.Unauthorized, "Missing Authorization header");
+
+        var presented = WithoutScheme(authorization);
+        var hash = SHA256.HashData(Encoding.UTF8.GetBytes(presented));
+        if (Find(hash, fixedKeys, fileKeys) is { } key) return key.Caller;
+        throw presented.Count('.') == 2
+            ? CallerGate.TokensAreNotCredentialsYet()
+            : new Refusal(Reason.Unauthorized, "Invalid admin token");
+    }
+
+    /// <summary>The caller as his key stands now, or null when the key has been withdrawn.</summary>
+    internal Caller.AdminKey? Refresh(Caller.AdminKey caller) =>
+        invalid ? null : Find(caller.KeyHash.AsSpan(), fixedKeys, file?.Current ?? [])?.Caller;
+
+    // Looks at every key whatever it finds, so that the time tells nothing about which key came close.
+    private static AdminKeyRecord? Find(ReadOnlySpan<byte> hash, params ReadOnlySpan<IReadOnlyList<AdminKeyRecord>> sources)
+    {
+        AdminKeyRecord? found = null;
+        foreach (var keys in sources)
+        {
+            foreach (var key in keys)
+            {
+                if (CryptographicOperations.FixedTimeEquals(key.Hash.AsSpan(), hash)) found ??= key;
+            }
+        }
+        return found;
+    }
+
+    private static string WithoutScheme(string authorization)
+    {
+        var value = authorization.Trim();
+        return value.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? value["Bearer ".Length..].Trim() : value;
+    }
+}

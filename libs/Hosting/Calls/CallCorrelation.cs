@@ -1,0 +1,54 @@
+using System.Buffers;
+using ClawBureau.Tokens;
+using Grpc.Core;
+using Microsoft.AspNetCore.Http;
+
+namespace ClawBureau.Hosting.Calls;
+
+/// <summary>What ties a call to the caller's own records, and to ours.</summary>
+/// <param name="TraceId">Metadata <c>x-trace-id</c>, else the trace id of W3C <c>traceparent</c>, else a new <c>trc_UUID</c>.</param>
+/// <param name="CorrelationId">Metadata <c>x-correlation-id</c>, if any.</param>
+/// <param name="CallId">Of this one call, made here; names its log entries.</param>
+public sealed record CallCorrelation(string TraceId, string? CorrelationId, string CallId)
+{
+    public const int MaxLength = 128;
+
+    private static readonly SearchValues<char> LowerHex = SearchValues.Create("0123456789abcdef");
+
+    internal const string TraceHeader = "x-trace-id";
+    internal const string CorrelationHeader = "x-correlation-id";
+    internal const string CallHeader = "x-call-id";
+
+    /// <summary>Hands the caller's ids on to a call that is made on its behalf.</summary>
+    public void AddTo(Metadata headers)
+    {
+        headers.Add(TraceHeader, TraceId);
+        if (CorrelationId is not null) headers.Add(CorrelationHeader, CorrelationId);
+    }
+
+    /// <exception cref="Refusal">
+    /// An id is too long, or not printable ASCII: it is written to the ledger as it stands and echoed, so it is never cut or replaced.
+    /// </exception>
+    internal static CallCorrelation Of(IHeaderDictionary headers, string callId) => new(
+        IdIn(headers, TraceHeader) ?? TraceIdOf(headers.TraceParent.ToString()) ?? $"trc_{Guid.NewGuid()}",
+        IdIn(headers, CorrelationHeader),
+        callId);
+
+    private static string? IdIn(IHeaderDictionary headers, string name)
+    {
+        if (!headers.TryGetValue(name, out var values)) return null;
+        var id = values.ToString().Trim();
+        if (id.Length > MaxLength) throw Refusal.OfField(Reason.FieldTooLong, name, $"{name} is longer than {MaxLength} characters");
+        if (id.AsSpan().ContainsAnyExceptInRange(' ', '~'))
+            throw Refusal.OfField(Reason.TextNotStorable, name, $"{name} holds other characters than printable ASCII");
+        return id.Length > 0 ? id : null;
+    }
+
+    // https://www.w3.org/TR/trace-context/#traceparent-header: 00-<32 hex>-<16 hex>-<2 hex>; what does not fit is as if not sent.
+    private static string? TraceIdOf(string traceParent)
+    {
+        if (traceParent.Length < 55 || traceParent[2] != '-' || traceParent[35] != '-' || traceParent[52] != '-') return null;
+        var traceId = traceParent.AsSpan(3, 32);
+        return traceId.ContainsAnyExcept(LowerHex) || !traceId.ContainsAnyExcept('0') ? null : traceId.ToString();
+    }
+}

@@ -1,0 +1,66 @@
+using System.Collections.Frozen;
+
+namespace ClawBureau.Hosting.Calls;
+
+/// <summary>
+/// RPCs that the protos promise and no service fills yet, with the issue that will. They answer UNIMPLEMENTED with
+/// RPC_NOT_AVAILABLE to everybody. The list only shrinks.
+/// </summary>
+public static class LaterRpcs
+{
+    public static IReadOnlyDictionary<string, int> Issues { get; } = new Dictionary<string, int>(StringComparer.Ordinal)
+    {
+        ["/clawbureau.keys.v1.KeyService/GetKeySet"] = 3,
+        ["/clawbureau.verification.v1.VerificationService/VerifyToken"] = 3,
+        ["/clawbureau.verification.v1.VerificationService/VerifyTokenControl"] = 3,
+        ["/clawbureau.audit.v1.AuditService/AppendEvents"] = 3,
+        ["/clawbureau.audit.v1.AuditService/GetSourceCursor"] = 3,
+        ["/clawbureau.audit.v1.AuditService/ListEvents"] = 3,
+
+        ["/clawbureau.keys.v1.KeyService/RotateKey"] = 4,
+        ["/clawbureau.keys.v1.KeyService/RevokeKey"] = 4,
+        ["/clawbureau.keys.v1.KeyService/GetTransparencySnapshot"] = 4,
+        ["/clawbureau.keys.v1.KeyService/ListTransparencySnapshots"] = 4,
+        ["/clawbureau.policy.v1.PolicyService/GetPolicy"] = 4,
+        ["/clawbureau.policy.v1.PolicyService/PutPolicy"] = 4,
+        ["/clawbureau.policy.v1.PolicyService/ListPolicyVersions"] = 4,
+        ["/clawbureau.policy.v1.PolicyService/CheckPolicy"] = 4,
+
+        ["/clawbureau.revocation.v1.RevocationService/BlockGroup"] = 5,
+        ["/clawbureau.revocation.v1.RevocationService/LiftBlock"] = 5,
+        ["/clawbureau.introspection.v1.IntrospectionService/BatchIntrospectTokens"] = 5,
+        ["/clawbureau.introspection.v1.IntrospectionService/GetTransitionMatrix"] = 5,
+        ["/clawbureau.feed.v1.FeedService/GetSnapshot"] = 5,
+        ["/clawbureau.feed.v1.FeedService/ListRevocations"] = 5,
+        ["/clawbureau.feed.v1.FeedService/ReadIndex"] = 5,
+        ["/clawbureau.feed.v1.FeedService/AckApplied"] = 5,
+
+        ["/clawbureau.control.v1.BindingService/CreateBindingChallenge"] = 6,
+        ["/clawbureau.control.v1.BindingService/BindDid"] = 6,
+        ["/clawbureau.control.v1.BindingService/RevokeBinding"] = 6,
+        ["/clawbureau.control.v1.ControllerService/CreateControlChallenge"] = 6,
+        ["/clawbureau.control.v1.ControllerService/RegisterController"] = 6,
+        ["/clawbureau.control.v1.ControllerService/RegisterAgent"] = 6,
+        ["/clawbureau.control.v1.ControllerService/UpdateSensitivePolicy"] = 6,
+        ["/clawbureau.control.v1.ControllerService/ConfirmRotation"] = 6,
+        ["/clawbureau.control.v1.ControllerService/RequestTransfer"] = 6,
+        ["/clawbureau.control.v1.ControllerService/ConfirmTransfer"] = 6,
+        ["/clawbureau.control.v1.ControllerService/CancelTransfer"] = 6,
+        ["/clawbureau.control.v1.ControllerService/GetController"] = 6,
+        ["/clawbureau.control.v1.ControllerService/ListAgents"] = 6,
+        ["/clawbureau.control.v1.ControllerService/GetControlChain"] = 6,
+        ["/clawbureau.control.v1.PortabilityService/ExportIdentity"] = 6,
+        ["/clawbureau.control.v1.PortabilityService/ImportIdentity"] = 6,
+        ["/clawbureau.control.v1.BootstrapService/CreateTokenChallenge"] = 6,
+        ["/clawbureau.control.v1.BootstrapService/ExchangeToken"] = 6,
+        ["/clawbureau.control.v1.BootstrapService/BootstrapDelegation"] = 6,
+
+        ["/clawbureau.verification.v1.VerificationService/BatchVerifyTokens"] = 7,
+        ["/clawbureau.verification.v1.VerificationService/VerifyControlChain"] = 7,
+
+        ["/clawbureau.audit.v1.AuditService/GetCheckpoint"] = 8,
+        ["/clawbureau.audit.v1.AuditService/GetInclusionProof"] = 8,
+        ["/clawbureau.audit.v1.AuditService/GetConsistencyProof"] = 8,
+        ["/clawbureau.audit.v1.AuditService/ExportBundle"] = 8,
+    }.ToFrozenDictionary(StringComparer.Ordinal);
+}
