@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using ClawBureau.Hosting;
 using ClawBureau.Hosting.Refusals;
 using ClawBureau.Stack;
@@ -20,13 +21,13 @@ internal static class ExitCode
 /// <summary>Runs one verb and turns whatever goes wrong into a sentence, a remedy and an exit code.</summary>
 internal static class Invocation
 {
-    public static async Task<int> RunAsync(RootCommand root, string[] args)
+    public static async Task<int> RunAsync(Command root, string[] args)
     {
         var parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
             foreach (var error in parsed.Errors) await Console.Error.WriteLineAsync($"claw: {error.Message}");
-            await Console.Error.WriteLineAsync($"claw: `claw {parsed.CommandResult.Command.Name} --help` shows how it is used".Replace("claw ClawBureau.Cli ", "claw ", StringComparison.Ordinal));
+            await Console.Error.WriteLineAsync($"claw: `{PathOf(parsed.CommandResult)} --help` shows how it is used");
             return ExitCode.Usage;
         }
         try
@@ -47,6 +48,9 @@ internal static class Invocation
             return ExitCode.Unavailable;
         }
     }
+
+    private static string PathOf(CommandResult? command) =>
+        command is null ? "" : $"{PathOf(command.Parent as CommandResult)} {command.Command.Name}".Trim();
 
     private static async Task<int> ReportAsync(Refusal refusal)
     {

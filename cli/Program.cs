@@ -1,8 +1,10 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using ClawBureau.Cli;
 using ClawBureau.Cli.Verbs;
 
-var root = new RootCommand("Claw Bureau: scoped, short-lived tokens for agents; checked offline, taken back everywhere in milliseconds.")
+// Not a RootCommand: that one calls itself after the assembly, and people type `claw`.
+var root = new Command("claw", "Claw Bureau: scoped, short-lived tokens for agents; checked offline, taken back everywhere in milliseconds.")
 {
     DemoVerb.Create(),
     UpVerb.Create(),
@@ -11,4 +13,6 @@ var root = new RootCommand("Claw Bureau: scoped, short-lived tokens for agents; 
     RevokeVerb.Create(),
     WatchVerb.Create(),
 };
+root.Options.Add(new HelpOption { Recursive = true });
+root.Options.Add(new VersionOption());
 return await Invocation.RunAsync(root, args);
