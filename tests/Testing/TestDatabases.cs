@@ -1,13 +1,12 @@
-using ClawBureau.Stack;
 using ClawBureau.Ledger;
-using Microsoft.Extensions.Logging.Abstractions;
-using Npgsql;
+using ClawBureau.Stack;
 
 namespace ClawBureau.Testing;
 
 /// <summary>
 /// Databases for tests: each a clone of one migrated template, on one server per test process. The server is
-/// CLAW_TEST_DATABASE (an administrator's connection string), or a private cluster, or Docker.
+/// CLAW_TEST_DATABASE (an administrator's connection string), or a private cluster, or Docker; with
+/// -p:UseTestcontainers=true it is a container of Testcontainers.
 /// </summary>
 public static class TestDatabases
 {
@@ -46,7 +45,11 @@ public static class TestDatabases
     private static async Task<PostgresServer> StartAsync()
     {
         var folder = StackFolder.CreateTemporary();         // what a killed test run leaves is swept by the next one
+#if USE_TESTCONTAINERS
+        var external = await Containers.ContainerPostgres.StartAsync();
+#else
         var external = Environment.GetEnvironmentVariable("CLAW_TEST_DATABASE");
+#endif
         var server = await PostgresServer.FindAsync(folder.Path, external, durable: false, CancellationToken.None);
         AppDomain.CurrentDomain.ProcessExit += (_, _) =>
         {
