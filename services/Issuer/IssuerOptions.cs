@@ -31,7 +31,7 @@ public sealed class IssuerOptions
         {
             return new IssuerOptions
             {
-                Database = settings.Required("CLAW_DATABASE_ISSUER", "set it to a connection string of role claw_issuer; `claw migrate` makes the role"),
+                Database = settings.Required("CLAW_DATABASE_ISSUER", "to a connection string of role claw_issuer; `claw migrate` makes the role"),
                 Policy = ScopePolicy.Parse(settings.Text),
                 Grants = GrantSettings.Parse(settings.Text),
                 Keys = KeyRing.Parse(name => settings.Text(name) ?? FromFile(settings.Text(name + "_FILE"))),
