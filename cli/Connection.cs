@@ -1,6 +1,9 @@
 using System.CommandLine;
 using System.Text.Json;
+using ClawBureau.Hosting;
 using ClawBureau.Hosting.Peers;
+using ClawBureau.Tokens;
+using Grpc.Core;
 
 namespace ClawBureau.Cli;
 
@@ -32,29 +35,68 @@ internal sealed class Connection
         command.Options.Add(_key);
     }
 
-    /// <exception cref="UsageException">Nothing says where the service is.</exception>
-    public PeerChannel Open(ParseResult parsed)
+    /// <summary>Calls the service.</summary>
+    /// <exception cref="UsageException">Nothing says where the service is, or what is said cannot be used.</exception>
+    /// <exception cref="UnreachableException">It does not answer.</exception>
+    public async Task<T> CallAsync<T>(ParseResult parsed, Func<PeerChannel, Task<T>> call)
     {
         var described = ReadDescription(parsed.GetValue(_state) ?? DefaultStateFolder);
-        var address = parsed.GetValue(_address) ?? Environment.GetEnvironmentVariable("CLAW_" + _service.ToUpperInvariant()) ?? described?[_service]
+        var address = parsed.GetValue(_address) ?? Environment.GetEnvironmentVariable("CLAW_" + _service.ToUpperInvariant()) ?? described.GetValueOrDefault(_service)
             ?? throw new UsageException($"No {_service} to speak to: start a stack with `claw up`, or say --{_service} https://host:port (CLAW_{_service.ToUpperInvariant()}).");
-        var keyFile = parsed.GetValue(_key) ?? Environment.GetEnvironmentVariable("CLAW_ADMIN_KEY_FILE") ?? described?["admin_key_file"];
         if (!Uri.TryCreate(address, UriKind.Absolute, out var uri)) throw new UsageException($"--{_service}: '{address}' is no address; it looks like https://host:port.");
-        if (keyFile is not null && !File.Exists(keyFile)) throw new UsageException($"The admin key file {keyFile} does not exist.");
-        return PeerChannel.Create(uri, new PeerOptions
+        var options = new PeerOptions
         {
-            CaFile = parsed.GetValue(_ca) ?? Environment.GetEnvironmentVariable("CLAW_CA_FILE") ?? described?["ca_file"],
-            AdminKey = keyFile is null ? null : File.ReadAllText(keyFile).Trim(),
-        });
+            CaFile = parsed.GetValue(_ca) ?? Environment.GetEnvironmentVariable("CLAW_CA_FILE") ?? described.GetValueOrDefault("ca_file"),
+            AdminKey = ReadKey(parsed.GetValue(_key) ?? Environment.GetEnvironmentVariable("CLAW_ADMIN_KEY_FILE") ?? described.GetValueOrDefault("admin_key_file")),
+        };
+        if (options.CaFile is null && uri.Scheme == Uri.UriSchemeHttps) throw new UsageException("Say which CA signed the service's certificate: --ca-file (CLAW_CA_FILE).");
+        using var channel = Create(uri, options);
+        try
+        {
+            return await call(channel);
+        }
+        catch (Refusal refusal) when (refusal.InnerException is RpcException { Status.DebugException: { } cause } && refusal.Reason == Reason.PeerUnavailable)
+        {
+            // Ours, not one that the service passed on.
+            throw new UnreachableException($"the {_service} at {uri} does not answer ({(refusal.Sentence ?? cause.Message).TrimEnd('.')})", refusal);
+        }
     }
 
-    private static Dictionary<string, string>? ReadDescription(string state)
+    private static PeerChannel Create(Uri address, PeerOptions options)
+    {
+        try
+        {
+            return PeerChannel.Create(address, options);
+        }
+        catch (StartRefused refused)
+        {
+            throw new UsageException(refused.Message);
+        }
+    }
+
+    private static string? ReadKey(string? file)
+    {
+        if (file is null) return null;
+        if (!File.Exists(file)) throw new UsageException($"The admin key file {file} does not exist.");
+        var key = File.ReadAllText(file).Trim();
+        return key.Length > 0 && key.All(c => c is > ' ' and <= '~') ? key : throw new UsageException($"The admin key file {file} holds no admin key: that is one line without blanks.");
+    }
+
+    /// <summary>The texts of a stack's description; none where no stack runs.</summary>
+    private static Dictionary<string, string> ReadDescription(string state)
     {
         var file = Path.Combine(state, "stack.json");
-        if (!File.Exists(file)) return null;
-        using var document = JsonDocument.Parse(File.ReadAllText(file));
-        return document.RootElement.EnumerateObject()
-            .Where(m => m.Value.ValueKind == JsonValueKind.String)
-            .ToDictionary(m => m.Name, m => m.Value.GetString()!, StringComparer.Ordinal);
+        if (!File.Exists(file)) return [];
+        try
+        {
+            using var document = JsonDocument.Parse(File.ReadAllText(file));
+            return document.RootElement.EnumerateObject()
+                .Where(m => m.Value.ValueKind == JsonValueKind.String)
+                .ToDictionary(m => m.Name, m => m.Value.GetString()!, StringComparer.Ordinal);
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            throw new UsageException($"{file} does not describe a stack: choose another folder with --state, or start the stack anew.");
+        }
     }
 }

@@ -1,15 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using ClawBureau.Hosting;
-using ClawBureau.Hosting.Refusals;
-using ClawBureau.Stack;
-using ClawBureau.Tokens;
-using Npgsql;
-using StatusCode = Grpc.Core.StatusCode;
 
 namespace ClawBureau.Cli;
 
-/// <summary>What the shell is told. Documented in README.md; scripts branch on it.</summary>
+/// <summary>What the shell is told. Documented in README.md; scripts branch on it. One that was interrupted says 128 and the signal, as shells do.</summary>
 internal static class ExitCode
 {
     public const int Done = 0;
@@ -30,37 +24,26 @@ internal static class Invocation
             await Console.Error.WriteLineAsync($"claw: `{PathOf(parsed.CommandResult)} --help` shows how it is used");
             return ExitCode.Usage;
         }
+        using var interruption = new Interruption();
         try
         {
-            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+            // The framework's own handling of Ctrl-C gives up after two seconds, in the middle of taking a stack down.
+            return await parsed.InvokeAsync(
+                new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null }, interruption.Token);
         }
-        catch (Refusal refusal)
+        catch (Exception) when (interruption.ExitCode is not null)
         {
-            return await ReportAsync(refusal);
+            await Console.Error.WriteLineAsync("claw: interrupted");
+            return interruption.ExitCode.Value;
         }
-        catch (Exception e) when (e is StackException or StartRefused or NpgsqlException or InvalidOperationException or UsageException)
+        catch (Exception e)
         {
-            await Console.Error.WriteLineAsync($"claw: {e.Message}");
-            return e is UsageException ? ExitCode.Usage : ExitCode.Unavailable;
-        }
-        catch (OperationCanceledException)
-        {
-            return ExitCode.Unavailable;
+            var failure = Failure.Of(e);
+            await failure.ReportAsync();
+            return failure.ExitCode;
         }
     }
 
     private static string PathOf(CommandResult? command) =>
         command is null ? "" : $"{PathOf(command.Parent as CommandResult)} {command.Command.Name}".Trim();
-
-    private static async Task<int> ReportAsync(Refusal refusal)
-    {
-        var entry = ReasonCatalog.Of(refusal.Reason);
-        bool unavailable = entry.GrpcCode is StatusCode.Unavailable or StatusCode.ResourceExhausted;
-        await Console.Error.WriteLineAsync($"claw: {(unavailable ? "unavailable" : "refused")}: {refusal.Sentence ?? entry.Sentence} ({entry.Code})");
-        await Console.Error.WriteLineAsync($"      {entry.Remedy}");
-        return unavailable ? ExitCode.Unavailable : ExitCode.Refused;
-    }
 }
-
-/// <summary>The command was put together wrongly. Exit code 2.</summary>
-internal sealed class UsageException(string message) : Exception(message);

@@ -20,6 +20,7 @@ internal static class Terminal
     /// <summary>Epoch seconds as people read time, and how far away that is.</summary>
     public static string Time(long epochSeconds)
     {
+        if (epochSeconds > DateTimeOffset.MaxValue.ToUnixTimeSeconds()) return $"{epochSeconds} s after 1970";       // whoever made this token meant never
         var at = DateTimeOffset.FromUnixTimeSeconds(epochSeconds);
         var distance = at - TimeProvider.System.GetUtcNow();
         var text = distance.Duration() < TimeSpan.FromMinutes(2) ? $"{distance.Duration().TotalSeconds:0} s" : $"{distance.Duration().TotalMinutes:0} min";

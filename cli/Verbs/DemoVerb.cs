@@ -28,13 +28,14 @@ internal static class DemoVerb
             {
                 await TellAsync(story, cancellationToken);
             }
-            catch (Exception e) when (e is not OutOfMemoryException)
+            catch (Exception e)
             {
-                story.Fail(e);
+                if (cancellationToken.IsCancellationRequested) throw;
+                await story.FailAsync(e);
             }
             if (parsed.GetValue(json)) Terminal.PrintJson(new { ok = story.Ok, steps = story.Steps.Select(s => new { name = s.Name, ok = s.Ok, ms = s.Milliseconds }) });
             else Console.Out.WriteLine(story.Ok ? "\nEvery step held. Run your own with `./claw up`." : "\nThe demo failed at the step marked ✗.");
-            return story.Ok ? ExitCode.Done : story.Unavailable ? ExitCode.Unavailable : ExitCode.Refused;
+            return story.ExitCode;
         });
         return command;
     }
@@ -46,7 +47,7 @@ internal static class DemoVerb
         {
             await story.StepAsync("start", "A fresh stack: PostgreSQL, an Issuer, an Introspector, TLS between all of them.", async () =>
             {
-                stack = await LocalStack.StartAsync(new StackOptions(), line => story.Say(line), cancellationToken);
+                stack = await LocalStack.StartAsync(new StackOptions { Database = AdminDatabase.Read() }, line => story.Say(line), cancellationToken);
                 return null;
             });
             using var issuing = PeerChannel.Create(stack!.Issuer.Address, stack.Peer);
@@ -91,7 +92,7 @@ internal static class DemoVerb
                 {
                     return $"{ReasonCatalog.Of(refusal.Reason).Code}: {refusal.Sentence}";
                 }
-                throw new StoryException("a scope outside the policy was granted");
+                throw new StepFailed("a scope outside the policy was granted");
             });
             await story.StepAsync("introspect", "The service asks whether the token is good: yes, and for what.", async () =>
             {
@@ -162,17 +163,14 @@ internal static class DemoVerb
         {
             if (watch.ResponseStream.Current.FrameCase == wanted) return watch.ResponseStream.Current;
         }
-        throw new StoryException("the stream ended");
+        throw new StepFailed("the stream ended");
     }
 
     private static void Require(bool holds, string otherwise)
     {
-        if (!holds) throw new StoryException(otherwise);
+        if (!holds) throw new StepFailed(otherwise);
     }
 }
-
-/// <summary>A step of the demo did not hold.</summary>
-internal sealed class StoryException(string message) : Exception(message);
 
 /// <summary>Tells the steps as a person would want to read them, and keeps count.</summary>
 internal sealed class Story(bool quiet)
@@ -181,7 +179,7 @@ internal sealed class Story(bool quiet)
 
     public IReadOnlyList<(string Name, bool Ok, double Milliseconds)> Steps => _steps;
     public bool Ok => _steps.Count > 0 && _steps.All(s => s.Ok);
-    public bool Unavailable { get; private set; }
+    public int ExitCode { get; private set; } = Cli.ExitCode.Done;
 
     public async Task StepAsync(string name, string sentence, Func<Task<string?>> step)
     {
@@ -208,11 +206,11 @@ internal sealed class Story(bool quiet)
         if (!quiet) Console.Out.WriteLine("    " + line);
     }
 
-    public void Fail(Exception why)
+    public Task FailAsync(Exception why)
     {
-        if (_steps.Count == 0 || _steps.All(s => s.Ok)) _steps.Add(("demo", false, 0));
-        Unavailable = why is StackException;
-        Console.Error.WriteLine($"claw: {why.Message}");
-        if (why is Refusal refusal) Console.Error.WriteLine($"      {ReasonCatalog.Of(refusal.Reason).Remedy}");
+        if (Ok) _steps.Add(("demo", false, 0));         // it failed between two steps
+        var failure = Failure.Of(why);
+        ExitCode = failure.ExitCode;
+        return failure.ReportAsync();
     }
 }

@@ -13,8 +13,7 @@ internal static class MigrateVerb
         var command = new Command("migrate", "Bring the database of CLAW_DATABASE (an administrator's connection string) to this build's schema. Safe to repeat.");
         command.SetAction(async (_, cancellationToken) =>
         {
-            var connection = Environment.GetEnvironmentVariable("CLAW_DATABASE");
-            if (string.IsNullOrWhiteSpace(connection)) throw new UsageException("Set CLAW_DATABASE to an administrator's connection string, such as Host=db;Database=claw;Username=postgres;Password=…");
+            var connection = AdminDatabase.Read() ?? throw new UsageException($"Set CLAW_DATABASE to an administrator's connection string; {AdminDatabase.Example}");
             await using var admin = NpgsqlDataSource.Create(connection);
             int applied = await new Migrator(admin, NullLogger.Instance).MigrateAsync(cancellationToken);
             Console.Out.WriteLine(applied == 0 ? $"schema version {Migrator.CurrentVersion}, nothing to do" : $"schema version {Migrator.CurrentVersion}, {applied} migrations applied");

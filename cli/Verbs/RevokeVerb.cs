@@ -1,4 +1,5 @@
 using System.CommandLine;
+using ClawBureau.Hosting.Refusals;
 using ClawBureau.Protos.Revocation.V1;
 using ClawBureau.Tokens;
 
@@ -25,8 +26,8 @@ internal static class RevokeVerb
             request.Targets.AddRange((parsed.GetValue(jti) ?? []).Select(j => new RevocationTarget { Jti = j }));
             if (request.Targets.Count == 0) throw new UsageException("Say which token: --token, --hash or --jti.");
 
-            using var channel = connection.Open(parsed);
-            var response = await new RevocationService.RevocationServiceClient(channel.Calls).RevokeTokensAsync(request, cancellationToken: cancellationToken);
+            var response = await connection.CallAsync(parsed, c =>
+                new RevocationService.RevocationServiceClient(c.Calls).RevokeTokensAsync(request, cancellationToken: cancellationToken).ResponseAsync);
             var errors = response.Results.Where(r => r.Error is not null).Select(r => r.Error).ToList();
             if (parsed.GetValue(json))
             {
@@ -39,7 +40,7 @@ internal static class RevokeVerb
                         revoked_at = r.Revocation?.RevokedAt.Seconds,
                         seq = r.Revocation?.Seq,
                         revocation_seq = r.Revocation?.RevocationSeq,
-                        reason = r.Error is null ? null : Hosting.Refusals.ReasonCatalog.Of((Reason)r.Error.Reason).Code,
+                        reason = r.Error is null ? null : ReasonCatalog.Of((Reason)r.Error.Reason).Code,
                     }),
                 });
             }
@@ -52,9 +53,13 @@ internal static class RevokeVerb
                     Terminal.Print("at", Terminal.Time(revoked.RevokedAt.Seconds));
                     Terminal.Print("recorded", $"seq {revoked.Seq}, revocation {revoked.RevocationSeq}");
                 }
-                foreach (var error in errors) await Console.Error.WriteLineAsync($"claw: refused: {error.Sentence}");
             }
-            return errors.Count == 0 ? ExitCode.Done : ExitCode.Refused;
+            var failures = errors.Select(e => Failure.Of(e.Sentence, ReasonCatalog.Of((Reason)e.Reason))).ToList();
+            if (!parsed.GetValue(json))
+            {
+                foreach (var failure in failures) await failure.ReportAsync();
+            }
+            return failures.Select(f => f.ExitCode).DefaultIfEmpty(ExitCode.Done).Max();
         });
         return command;
     }

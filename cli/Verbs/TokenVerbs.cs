@@ -46,8 +46,8 @@ internal static class TokenVerbs
             if (parsed.GetValue(mission) is { } missionId) request.MissionId = missionId;
             if (parsed.GetValue(run) is { } runId) request.RunId = runId;
 
-            using var channel = connection.Open(parsed);
-            var issued = await new IssuanceService.IssuanceServiceClient(channel.Calls).IssueTokenAsync(request, cancellationToken: cancellationToken);
+            var issued = await connection.CallAsync(parsed, c =>
+                new IssuanceService.IssuanceServiceClient(c.Calls).IssueTokenAsync(request, cancellationToken: cancellationToken).ResponseAsync);
             if (parsed.GetValue(json))
             {
                 Terminal.PrintJson(new
@@ -81,9 +81,9 @@ internal static class TokenVerbs
         connection.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            using var channel = connection.Open(parsed);
-            var answer = await new IntrospectionService.IntrospectionServiceClient(channel.Calls).IntrospectTokenAsync(
-                new IntrospectTokenRequest { Token = Terminal.ReadToken(parsed.GetValue(token)!) }, cancellationToken: cancellationToken);
+            var request = new IntrospectTokenRequest { Token = Terminal.ReadToken(parsed.GetValue(token)!) };
+            var answer = await connection.CallAsync(parsed, c =>
+                new IntrospectionService.IntrospectionServiceClient(c.Calls).IntrospectTokenAsync(request, cancellationToken: cancellationToken).ResponseAsync);
             var reason = answer.Active ? null : ReasonCatalog.Of((Reason)answer.InactiveReason).Code;
             if (parsed.GetValue(json))
             {
@@ -161,7 +161,7 @@ internal static class TokenVerbs
     internal static TimeSpan ToTimeSpan(string text)
     {
         double unit = text.Length == 0 ? 0 : text[^1] switch { 's' => 1, 'm' => 60, 'h' => 3600, 'd' => 86400, _ => 0 };
-        return unit > 0 && double.TryParse(text[..^1], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
+        return unit > 0 && double.TryParse(text[..^1], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number) && number * unit < Duration.MaxSeconds
             ? TimeSpan.FromSeconds(number * unit)
             : throw new UsageException($"'{text}' is no span of time: write 90s, 10m or 1h.");
     }

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using ClawBureau.Protos.Feed.V1;
+using ClawBureau.Stack;
 using ClawBureau.Tokens;
-using Grpc.Core;
 
 namespace ClawBureau.Cli.Verbs;
 
@@ -25,51 +25,63 @@ internal static class WatchVerb
                 if (parts.Length != 2 || !Guid.TryParse(parts[0], out _) || !long.TryParse(parts[1], out long after)) throw new UsageException("--from looks like EPOCH:REVOCATION_SEQ.");
                 (start.Epoch, start.AfterRevocationSeq) = (parts[0], after);
             }
-            using var channel = connection.Open(parsed);
-            using var call = new FeedService.FeedServiceClient(channel.Calls).WatchRevocations(cancellationToken: cancellationToken);
-            await call.RequestStream.WriteAsync(new WatchRevocationsRequest { Start = start }, cancellationToken);
-            string epoch = "";
             int left = parsed.GetValue(count);
+            string at = "";
             try
             {
-                while (await call.ResponseStream.MoveNext(cancellationToken))
+                await connection.CallAsync(parsed, async channel =>
                 {
-                    var frame = call.ResponseStream.Current;
-                    switch (frame.FrameCase)
+                    using var call = new FeedService.FeedServiceClient(channel.Calls).WatchRevocations(cancellationToken: cancellationToken);
+                    await call.RequestStream.WriteAsync(new WatchRevocationsRequest { Start = start }, cancellationToken);
+                    string epoch = "";
+                    while (await call.ResponseStream.MoveNext(cancellationToken))
                     {
-                        case WatchRevocationsResponse.FrameOneofCase.Hello:
-                            epoch = frame.Hello.Epoch;
-                            await Console.Error.WriteLineAsync($"watching; the feed stands at {epoch}:{frame.Hello.HeadRevocationSeq}");
-                            break;
-                        case WatchRevocationsResponse.FrameOneofCase.Reset:
-                            throw new Refusal((Reason)frame.Reset.Reason);
-                        case WatchRevocationsResponse.FrameOneofCase.Events:
-                            foreach (var revocation in frame.Events.Revocations)
-                            {
-                                Print(revocation, epoch, parsed.GetValue(json));
-                                if (--left == 0) return ExitCode.Done;
-                            }
-                            break;
+                        var frame = call.ResponseStream.Current;
+                        switch (frame.FrameCase)
+                        {
+                            case WatchRevocationsResponse.FrameOneofCase.Hello:
+                                epoch = frame.Hello.Epoch;
+                                at = parsed.GetValue(from) ?? $"{epoch}:{frame.Hello.HeadRevocationSeq}";
+                                await Console.Error.WriteLineAsync($"watching; the feed stands at {epoch}:{frame.Hello.HeadRevocationSeq}");
+                                break;
+                            case WatchRevocationsResponse.FrameOneofCase.Reset:
+                                throw new Refusal((Reason)frame.Reset.Reason);
+                            case WatchRevocationsResponse.FrameOneofCase.Events:
+                                foreach (var revocation in frame.Events.Revocations)
+                                {
+                                    at = $"{epoch}:{revocation.RevocationSeq}";
+                                    Print(revocation, at, parsed.GetValue(json));
+                                    if (--left == 0) return true;
+                                }
+                                break;
+                        }
                     }
-                }
+                    throw new StackException("The introspector ended the stream.");
+                });
             }
-            catch (Exception e) when (cancellationToken.IsCancellationRequested && e is OperationCanceledException or RpcException or Refusal)
+            catch (Exception) when (cancellationToken.IsCancellationRequested)
             {
-                return ExitCode.Done;       // Ctrl-C is how one ends watching
+                // Ctrl-C is how one ends watching.
             }
-            return ExitCode.Unavailable;    // the service ended the stream
+            catch (Exception e) when (at.Length > 0 && e is Refusal or UnreachableException or StackException)
+            {
+                await Failure.Of(e).ReportAsync();
+                await Console.Error.WriteLineAsync($"      `--from {at}` goes on where it ended.");
+                return Failure.Of(e).ExitCode;
+            }
+            return ExitCode.Done;
         });
         return command;
     }
 
-    private static void Print(Revocation r, string epoch, bool json)
+    private static void Print(Revocation r, string cursor, bool json)
     {
         var hash = r.Token is null ? null : Convert.ToHexStringLower(r.Token.TokenHash.Span);
         if (json)
         {
             Terminal.PrintJson(new
             {
-                cursor = $"{epoch}:{r.RevocationSeq}",
+                cursor,
                 revocation_seq = r.RevocationSeq,
                 seq = r.Seq,
                 revoked_at = r.RevokedAt.Seconds,
@@ -82,6 +94,6 @@ internal static class WatchVerb
             return;
         }
         var what = r.Group is { } group ? $"{group.Kind} {(group.Blocked ? "blocked" : "lifted")}" : hash is { Length: > 0 } ? hash : "jti " + r.Token!.Jti;
-        Console.Out.WriteLine($"{r.RevokedAt.ToDateTimeOffset():HH:mm:ss.fff}  {epoch}:{r.RevocationSeq}  {what}  {r.Reason}");
+        Console.Out.WriteLine($"{r.RevokedAt.ToDateTimeOffset():HH:mm:ss.fff}  {cursor}  {what}  {r.Reason}");
     }
 }

@@ -17,35 +17,57 @@ namespace ClawBureau.Stack;
 internal sealed class LocalPostgres : PostgresServer
 {
     private const string Superuser = "claw_admin";
+    private static readonly TimeSpan MostShutdown = TimeSpan.FromSeconds(20);
     private readonly string _folder;
-    private readonly Process _server;
+    private readonly Func<Process> _launch;
     private readonly string _admin;
     private readonly string _description;
+    private Process _server;
 
-    private LocalPostgres(string folder, Process server, string admin, string description) =>
-        (_folder, _server, _admin, _description) = (folder, server, admin, description);
+    private LocalPostgres(string folder, Func<Process> launch, string admin, string description) =>
+        (_folder, _launch, _server, _admin, _description) = (folder, launch, launch(), admin, description);
 
     public override string Description => _description;
     public override string Admin => _admin;
 
     /// <summary>
-    /// Starts a cluster in <paramref name="folder"/>/postgres: an existing one as it is, else a copy of the migrated
-    /// template, which is made once per server version and schema and then kept in the user's cache.
+    /// Starts a cluster in <paramref name="folder"/>/postgres: an existing one, brought to this build's schema, else a copy of
+    /// the migrated template, which is made once per server version and schema and then kept in the user's cache.
     /// </summary>
     /// <param name="durable">False for test runs: the machine's crash may lose them, so nothing waits for the disk.</param>
     public static async Task<LocalPostgres> StartFromTemplateAsync(PostgresBinaries binaries, string folder, bool durable, CancellationToken cancellationToken)
     {
         var account = ServerAccount.Current();
         var cluster = Path.Combine(folder, "postgres");
-        if (File.Exists(Path.Combine(cluster, "data", "PG_VERSION"))) return await StartAsync(binaries, account, cluster, durable, cancellationToken);
-
-        var template = await EnsureTemplateAsync(binaries, account, cancellationToken);
-        account.Copy(template, cluster);
+        bool isNew = !File.Exists(Path.Combine(cluster, "data", "PG_VERSION"));
+        if (isNew)
+        {
+            var template = await EnsureTemplateAsync(binaries, account, cancellationToken);
+            var draft = cluster + ".draft";             // a copy that is cut short must not be taken for a cluster
+            ServerAccount.Delete(draft);
+            account.Copy(template, draft);
+            ServerAccount.Move(draft, cluster);
+        }
         var server = await StartAsync(binaries, account, cluster, durable, cancellationToken);
-        await using var database = NpgsqlDataSource.Create(server.AdminOf(Database));
-        await using var fresh = database.CreateCommand("UPDATE ledger.head SET epoch = gen_random_uuid() WHERE seq = 0");
-        await fresh.ExecuteNonQueryAsync(cancellationToken);
-        return server;
+        try
+        {
+            await using var database = NpgsqlDataSource.Create(server.AdminOf(Database));
+            if (isNew)
+            {
+                await using var fresh = database.CreateCommand("UPDATE ledger.head SET epoch = gen_random_uuid() WHERE seq = 0");
+                await fresh.ExecuteNonQueryAsync(cancellationToken);
+            }
+            else
+            {
+                await new Migrator(database, NullLogger.Instance).MigrateAsync(cancellationToken);
+            }
+            return server;
+        }
+        catch
+        {
+            await server.DisposeAsync();
+            throw;
+        }
     }
 
     private static async Task<string> EnsureTemplateAsync(PostgresBinaries binaries, ServerAccount account, CancellationToken cancellationToken)
@@ -57,6 +79,7 @@ internal sealed class LocalPostgres : PostgresServer
         if (File.Exists(Path.Combine(template, "data", "PG_VERSION"))) return template;
 
         var draft = template + ".draft";
+        Stop(draft);                                    // of a run that was killed while it made this
         ServerAccount.Delete(draft);
         account.CreateFolder(draft);
         var passwordFile = Path.Combine(draft, "admin.password");
@@ -79,6 +102,7 @@ internal sealed class LocalPostgres : PostgresServer
     {
         var data = Path.Combine(cluster, "data");
         var password = ServerAccount.ReadSecret(Path.Combine(cluster, "admin.password"));
+        var sockets = SocketFolder(cluster);
         var builder = new NpgsqlConnectionStringBuilder { Username = Superuser, Password = password, Database = "postgres", Timeout = 5, Pooling = false };
         List<string> arguments = ["-D", data, "-c", "max_connections=200", "-c", "password_encryption=scram-sha-256", "-c", "wal_compression=lz4"];
         if (OperatingSystem.IsWindows())
@@ -89,8 +113,6 @@ internal sealed class LocalPostgres : PostgresServer
         }
         else
         {
-            var sockets = SocketFolder(cluster);
-            account.CreateFolder(sockets);
             (builder.Host, builder.Port) = (sockets, 5432);
             arguments.AddRange(["-c", "listen_addresses=", "-c", $"unix_socket_directories={sockets}", "-p", "5432"]);
         }
@@ -98,11 +120,10 @@ internal sealed class LocalPostgres : PostgresServer
 
         var log = Path.Combine(cluster, "server.log");
         var (program, leading) = account.Command(binaries.Postgres);
-        var process = Programs.Start(program, [.. leading, .. arguments], ServerAccount.Writable(log));
-        var server = new LocalPostgres(cluster, process, builder.ConnectionString, $"PostgreSQL {binaries.Version}, private cluster in {cluster}");
+        var server = new LocalPostgres(cluster, Launch, builder.ConnectionString, $"PostgreSQL {binaries.Version}, private cluster in {cluster}");
         try
         {
-            await server.WaitUntilReadyAsync(log, cancellationToken);
+            await server.WaitUntilReadyAsync(cancellationToken);
             return server;
         }
         catch
@@ -110,10 +131,29 @@ internal sealed class LocalPostgres : PostgresServer
             await server.DisposeAsync();
             throw;
         }
+
+        Process Launch()
+        {
+            if (!OperatingSystem.IsWindows())
+            {
+                ServerAccount.Delete(sockets);          // a socket that a killed server left would keep this one from starting
+                account.CreateFolder(sockets);
+            }
+            return Programs.Start(program, [.. leading, .. arguments], ServerAccount.Writable(log));
+        }
     }
 
-    private async Task WaitUntilReadyAsync(string log, CancellationToken cancellationToken)
+    /// <summary>Starts the server again, in its folder and where its clients knew it, after <see cref="StopAsync"/>.</summary>
+    public async Task StartAgainAsync(CancellationToken cancellationToken)
     {
+        _server.Dispose();
+        _server = _launch();
+        await WaitUntilReadyAsync(cancellationToken);
+    }
+
+    private async Task WaitUntilReadyAsync(CancellationToken cancellationToken)
+    {
+        var log = Path.Combine(_folder, "server.log");
         var deadline = Stopwatch.StartNew();
         while (true)
         {
@@ -132,10 +172,11 @@ internal sealed class LocalPostgres : PostgresServer
     }
 
     /// <summary>Stops the server (fast shutdown: sessions are ended, nothing is lost).</summary>
-    public override async ValueTask DisposeAsync()
+    public async Task StopAsync()
     {
-        if (!_server.HasExited) Stop(_folder);
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        if (_server.HasExited) return;
+        Interrupt(_server);
+        using var patience = new CancellationTokenSource(MostShutdown);
         try
         {
             await _server.WaitForExitAsync(patience.Token);
@@ -144,28 +185,42 @@ internal sealed class LocalPostgres : PostgresServer
         {
             _server.Kill(entireProcessTree: true);
         }
-        _server.Dispose();
-        var sockets = SocketFolder(_folder);
-        if (Directory.Exists(sockets)) Directory.Delete(sockets, recursive: true);
     }
 
-    /// <summary>Stops the server of a cluster folder, whoever started it: SIGINT to the pid it left.</summary>
+    public override async ValueTask DisposeAsync()
+    {
+        await StopAsync();
+        _server.Dispose();
+        ServerAccount.Delete(SocketFolder(_folder));
+    }
+
+    /// <summary>Stops the server that a killed run left in a cluster folder, by the pid it noted there, and removes its socket.</summary>
     public static void Stop(string cluster)
     {
         var pidFile = Path.Combine(cluster, "data", "postmaster.pid");
-        if (!File.Exists(pidFile) || !int.TryParse(File.ReadLines(pidFile).FirstOrDefault(), out int pid)) return;
         try
         {
-            using var process = Process.GetProcessById(pid);
-            if (!process.ProcessName.StartsWith("postgres", StringComparison.Ordinal)) return;      // the id is somebody else's now
-            if (OperatingSystem.IsWindows()) process.Kill(entireProcessTree: true);
-            else Programs.Run("kill", ["-INT", pid.ToString(CultureInfo.InvariantCulture)], TimeSpan.FromSeconds(5));
-            process.WaitForExit(TimeSpan.FromSeconds(10));
+            if (File.Exists(pidFile) && int.TryParse(File.ReadLines(pidFile).FirstOrDefault(), out int pid))
+            {
+                using var process = Process.GetProcessById(pid);
+                if (process.ProcessName.StartsWith("postgres", StringComparison.Ordinal))       // else the id is somebody else's now
+                {
+                    Interrupt(process);
+                    if (!process.WaitForExit(MostShutdown)) process.Kill(entireProcessTree: true);
+                }
+            }
         }
-        catch (ArgumentException)
+        catch (Exception e) when (e is ArgumentException or InvalidOperationException)
         {
             // It has ended.
         }
+        ServerAccount.Delete(SocketFolder(cluster));
+    }
+
+    private static void Interrupt(Process server)
+    {
+        if (OperatingSystem.IsWindows()) server.Kill(entireProcessTree: true);
+        else Programs.Run("kill", ["-INT", server.Id.ToString(CultureInfo.InvariantCulture)], TimeSpan.FromSeconds(5));
     }
 
     /// <summary>A socket's whole path must stay under 108 bytes, so it does not live in the state folder.</summary>

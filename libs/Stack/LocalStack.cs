@@ -32,7 +32,7 @@ internal sealed class LocalStack : IAsyncDisposable
     }
 
     public DatabaseAccess Database { get; }
-    public string PostgresDescription => _postgres.Description;
+    public PostgresServer Postgres => _postgres;
     public string StateFolder => _folder.Path;
     public IReadOnlyList<ServiceInstance> Services { get; private set; } = [];
 
@@ -52,17 +52,17 @@ internal sealed class LocalStack : IAsyncDisposable
         var folder = options.StateFolder is { } path ? StackFolder.Open(path) : StackFolder.CreateTemporary();
         PostgresServer? postgres = null;
         LocalStack? stack = null;
+        // Certificates do not wait for the database, nor it for them.
+        var certificates = DevelopmentCa.EnsureAsync(folder.Certificates, ["issuer", "introspector", "operator"], TimeProvider.System, cancellationToken);
         try
         {
-            // Certificates do not wait for the database, nor it for them.
-            var certificates = DevelopmentCa.EnsureAsync(folder.Certificates, ["issuer", "introspector", "operator"], TimeProvider.System, cancellationToken);
             postgres = await PostgresServer.FindAsync(folder.Path, options.Database, options.Durable, cancellationToken);
             report($"database   {postgres.Description}");
             var (access, toDrop) = await PrepareDatabaseAsync(postgres, folder, cancellationToken);
-            await certificates;
-            report($"identity   development CA {Path.Combine(folder.Certificates, "ca.crt")}");
             stack = new LocalStack(folder, postgres, toDrop, access, EnsureAdminKey(folder));
             EnsureSigningKey(folder);
+            await certificates;
+            report($"identity   development CA {stack.CaFile}");
             stack.StartServices(options);
             await Task.WhenAll(stack.Services.Select(async s =>
             {
@@ -74,6 +74,7 @@ internal sealed class LocalStack : IAsyncDisposable
         }
         catch
         {
+            await ((Task)certificates).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);       // it still writes into the folder
             if (stack is not null) await stack.DisposeAsync();
             else
             {
@@ -103,43 +104,76 @@ internal sealed class LocalStack : IAsyncDisposable
     {
         await Task.WhenAll(Services.Select(s => Task.Run(s.Dispose)));
         NpgsqlConnection.ClearAllPools();
-        if (_databaseToDrop is not null) await ExecuteAsync(_postgres.Admin, $"DROP DATABASE IF EXISTS {_databaseToDrop} WITH (FORCE)", CancellationToken.None);
-        await _postgres.DisposeAsync();
-        _folder.Release();
+        try
+        {
+            if (_databaseToDrop is not null) await DropAsync(_postgres, _databaseToDrop);
+        }
+        finally
+        {
+            await _postgres.DisposeAsync();
+            _folder.Release();
+        }
     }
 
     /// <summary>
     /// A private cluster comes migrated. On a server somebody else runs, a temporary stack gets a database of its own, and the
-    /// roles' passwords are the operator's business unless he says nothing of them.
+    /// roles' passwords are the operator's business.
     /// </summary>
     private static async Task<(DatabaseAccess Access, string? ToDrop)> PrepareDatabaseAsync(PostgresServer postgres, StackFolder folder, CancellationToken cancellationToken)
     {
-        bool ours = postgres is not ExternalPostgres;
-        var database = ours || !folder.IsTemporary
-            ? new NpgsqlConnectionStringBuilder(postgres.Admin).Database is { } named && !ours ? named : PostgresServer.Database
-            : $"claw_{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6))}";
-        string? toDrop = null;
-        if (postgres is not LocalPostgres)
+        switch (postgres)
         {
-            if (ours || folder.IsTemporary)
-            {
-                await ExecuteAsync(postgres.Admin, $"CREATE DATABASE {database}", cancellationToken);
-                toDrop = ours ? null : database;
-            }
-            await using var admin = NpgsqlDataSource.Create(postgres.AdminOf(database));
-            await new Migrator(admin, NullLogger.Instance).MigrateAsync(cancellationToken);
+            case LocalPostgres:
+                await DatabaseAccess.SetPasswordsAsync(postgres, cancellationToken);
+                return (DatabaseAccess.Of(postgres, PostgresServer.Database), null);
+            case ExternalPostgres:
+                try
+                {
+                    return await PrepareForeignAsync(postgres, folder, cancellationToken);
+                }
+                catch (NpgsqlException e)
+                {
+                    throw new StackException($"{postgres.Description} cannot be used ({e.Message}): start that server, or correct CLAW_DATABASE, or unset it to have a server of the stack's own.", e);
+                }
+            default:
+                await ExecuteAsync(postgres.Admin, $"CREATE DATABASE {PostgresServer.Database}", cancellationToken);
+                await MigrateAsync(postgres, PostgresServer.Database, cancellationToken);
+                await DatabaseAccess.SetPasswordsAsync(postgres, cancellationToken);
+                return (DatabaseAccess.Of(postgres, PostgresServer.Database), null);
         }
-        if (ours)
+    }
+
+    private static async Task<(DatabaseAccess Access, string? ToDrop)> PrepareForeignAsync(PostgresServer postgres, StackFolder folder, CancellationToken cancellationToken)
+    {
+        var database = folder.IsTemporary
+            ? $"claw_{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(6))}"
+            : new NpgsqlConnectionStringBuilder(postgres.Admin).Database ?? PostgresServer.Database;
+        var access = new DatabaseAccess(postgres.AdminOf(database), Given("ISSUER"), Given("INTROSPECTOR"), Given("AUDIT"));
+        if (folder.IsTemporary) await ExecuteAsync(postgres.Admin, $"CREATE DATABASE {database}", cancellationToken);
+        try
         {
-            await DatabaseAccess.SetPasswordsAsync(postgres, cancellationToken);
-            return (DatabaseAccess.Of(postgres, database), toDrop);
+            await MigrateAsync(postgres, database, cancellationToken);
         }
-        return (new DatabaseAccess(postgres.AdminOf(database), Given("ISSUER"), Given("INTROSPECTOR"), Given("AUDIT")), toDrop);
+        catch when (folder.IsTemporary)
+        {
+            await DropAsync(postgres, database);
+            throw;
+        }
+        return (access, folder.IsTemporary ? database : null);
 
         string Given(string service) => Environment.GetEnvironmentVariable($"CLAW_DATABASE_{service}") is { Length: > 0 } connection
             ? new NpgsqlConnectionStringBuilder(connection) { Database = database }.ConnectionString
             : throw new StackException($"CLAW_DATABASE names a server of yours, so its roles' passwords are yours too: set CLAW_DATABASE_{service} as well.");
     }
+
+    private static async Task MigrateAsync(PostgresServer postgres, string database, CancellationToken cancellationToken)
+    {
+        await using var admin = NpgsqlDataSource.Create(postgres.AdminOf(database));
+        await new Migrator(admin, NullLogger.Instance).MigrateAsync(cancellationToken);
+    }
+
+    private static Task DropAsync(PostgresServer postgres, string database) =>
+        ExecuteAsync(postgres.Admin, $"DROP DATABASE IF EXISTS {database} WITH (FORCE)", CancellationToken.None);
 
     private static string EnsureAdminKey(StackFolder folder)
     {
@@ -163,6 +197,7 @@ internal sealed class LocalStack : IAsyncDisposable
     {
         var ports = new Queue<int>(FreePorts(Places.Keys.Sum(s => options.Replicas.GetValueOrDefault(s, 1))));
         var services = new List<ServiceInstance>();
+        Services = services;        // filled as they start, so that those that did are stopped when another cannot
         foreach (var (service, place) in Places)
         {
             for (int replica = 0; replica < options.Replicas.GetValueOrDefault(service, 1); replica++)
@@ -172,7 +207,6 @@ internal sealed class LocalStack : IAsyncDisposable
                 services.Add(new ServiceInstance(service, replica, address, _folder, EnvironmentOf(service, address, options)));
             }
         }
-        Services = services;
     }
 
     private Dictionary<string, string?> EnvironmentOf(string service, Uri address, StackOptions options)
@@ -201,14 +235,35 @@ internal sealed class LocalStack : IAsyncDisposable
         return environment;
     }
 
+    /// <summary>
+    /// From below the range that the system gives to outgoing connections: one of those (a client that tries to reach a service
+    /// that is down, for instance) would otherwise now and then hold a port before its service does.
+    /// </summary>
     private static List<int> FreePorts(int count)
     {
-        // All held at once, so that none is named twice.
-        var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToList();
-        foreach (var listener in listeners) listener.Start();
-        var ports = listeners.Select(l => ((IPEndPoint)l.LocalEndpoint).Port).ToList();
-        foreach (var listener in listeners) listener.Dispose();
-        return ports;
+        var held = new List<TcpListener>();         // all at once, so that none is named twice
+        try
+        {
+            for (int attempt = 0; held.Count < count; attempt++)
+            {
+                var listener = new TcpListener(IPAddress.Loopback, Random.Shared.Next(20_000, 32_000));
+                try
+                {
+                    listener.Start();
+                    held.Add(listener);
+                }
+                catch (SocketException e)
+                {
+                    listener.Dispose();
+                    if (attempt > 1000) throw new StackException($"No port of 127.0.0.1 can be listened on ({e.Message}): say where with --port-base.", e);
+                }
+            }
+            return [.. held.Select(l => ((IPEndPoint)l.LocalEndpoint).Port)];
+        }
+        finally
+        {
+            foreach (var listener in held) listener.Dispose();
+        }
     }
 
     private static async Task ExecuteAsync(string connectionString, string sql, CancellationToken cancellationToken)

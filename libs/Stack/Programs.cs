@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 
 namespace ClawBureau.Stack;
 
@@ -29,6 +30,7 @@ internal static class Programs
     }
 
     /// <summary>Starts a program that goes on running. Its output goes to <paramref name="logFile"/>.</summary>
+    /// <exception cref="StackException">The program is not there or may not be run.</exception>
     public static Process Start(string program, IEnumerable<string> arguments, string logFile, IReadOnlyDictionary<string, string?>? environment = null)
     {
         var start = Describe(program, arguments);
@@ -42,24 +44,57 @@ internal static class Programs
         }
         process.OutputDataReceived += (_, e) => Write(e.Data);
         process.ErrorDataReceived += (_, e) => Write(e.Data);
-        process.Start();
+        try
+        {
+            process.Start();
+        }
+        catch (System.ComponentModel.Win32Exception e)
+        {
+            log.Dispose();
+            throw new StackException($"{program} could not be started ({e.Message}): it must be installed and on PATH.", e);
+        }
         process.StandardInput.Close();
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
         return process;
     }
 
-    /// <summary>True while the process with this id is the one that was started then: ids are used again.</summary>
-    public static bool IsAlive(int id, DateTime startedAt)
+    /// <summary>
+    /// A number that tells a process from a later one with the same id: when it started, in ticks of a clock that nobody sets
+    /// where the system has one (Linux: since boot), else by the wall clock.
+    /// </summary>
+    public static long StartOf(Process process) =>
+        !OperatingSystem.IsLinux() ? process.StartTime.ToUniversalTime().Ticks
+        : ReadStat(process.Id) is { } stat ? stat.Start
+        : throw new InvalidOperationException("The process has ended.");
+
+    /// <summary>True while the process with this id is the one of which <see cref="StartOf"/> said this.</summary>
+    public static bool IsAlive(int id, long start)
     {
+        if (OperatingSystem.IsLinux()) return ReadStat(id) is { } stat && stat.State != "Z" && stat.Start == start;
         try
         {
             using var process = Process.GetProcessById(id);
-            return !process.HasExited && Math.Abs((process.StartTime.ToUniversalTime() - startedAt).TotalSeconds) < 2;
+            return !process.HasExited && Math.Abs(process.StartTime.ToUniversalTime().Ticks - start) < TimeSpan.TicksPerSecond * 2;
         }
         catch (Exception e) when (e is ArgumentException or InvalidOperationException)
         {
             return false;
+        }
+    }
+
+    /// <summary>State and start (fields 3 and 22) of proc_pid_stat(5); null when there is no such process.</summary>
+    private static (string State, long Start)? ReadStat(int id)
+    {
+        try
+        {
+            var stat = File.ReadAllText($"/proc/{id}/stat");
+            var fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');        // the name before it may hold anything
+            return (fields[0], long.Parse(fields[19], CultureInfo.InvariantCulture));
+        }
+        catch (IOException)
+        {
+            return null;
         }
     }
 

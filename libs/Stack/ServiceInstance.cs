@@ -9,6 +9,9 @@ namespace ClawBureau.Stack;
 /// <summary>One service process of a stack.</summary>
 internal sealed class ServiceInstance : IDisposable
 {
+    /// <summary>The one that runs us, which need not be on PATH.</summary>
+    private static readonly string Dotnet = Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet";
+
     private readonly string _binary;
     private readonly string _log;
     private readonly IReadOnlyDictionary<string, string?> _environment;
@@ -45,7 +48,11 @@ internal sealed class ServiceInstance : IDisposable
         var health = new Health.HealthClient(channel.Calls);
         while (true)
         {
-            if (Process.HasExited) throw new StackException($"{Name} ended with code {Process.ExitCode}: {LastWords()} (log: {_log})");
+            if (Process.HasExited)
+            {
+                await Process.WaitForExitAsync(cancellationToken);      // until its last words are in the log
+                throw new StackException($"{Name} ended with code {Process.ExitCode}: {LastWords()} (log: {_log})");
+            }
             try
             {
                 var answer = await health.CheckAsync(new HealthCheckRequest(), deadline: DateTime.UtcNow.AddSeconds(2), cancellationToken: cancellationToken);
@@ -77,7 +84,7 @@ internal sealed class ServiceInstance : IDisposable
 
     private Process Start()
     {
-        var process = Programs.Start("dotnet", [_binary], _log, _environment);
+        var process = Programs.Start(Dotnet, [_binary], _log, _environment);
         _folder.Note(process);
         return process;
     }
