@@ -66,7 +66,9 @@ public sealed class Migrator(NpgsqlDataSource admin, ILogger log)
         }
         finally
         {
-            await ExecuteAsync(connection, $"RESET ROLE; SELECT pg_advisory_unlock({Lock})", CancellationToken.None);
+            // Where the connection is lost the server has let go of both, and the first error is the one to tell.
+            if (connection.State == System.Data.ConnectionState.Open)
+                await ExecuteAsync(connection, $"RESET ROLE; SELECT pg_advisory_unlock({Lock})", CancellationToken.None);
         }
     }
 

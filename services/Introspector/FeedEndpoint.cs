@@ -1,6 +1,5 @@
 using System.Threading.Channels;
 using ClawBureau.Ledger;
-using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;
 using Grpc.Core;
@@ -9,7 +8,7 @@ using Wire = ClawBureau.Protos.Types.V1;
 namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.feed.v1 on the wire: one queue per watcher, so that what a heartbeat or a lease says through was delivered before it.</summary>
-public sealed class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, IntrospectorOptions options, TimeProvider time, ILogger<FeedEndpoint> log)
+public sealed class FeedEndpoint(LedgerFollower follower, FeedRing ring, IntrospectorOptions options, TimeProvider time, ILogger<FeedEndpoint> log)
     : FeedService.FeedServiceBase
 {
     private const int DefaultFrameBytes = 65_536;
@@ -24,26 +23,26 @@ public sealed class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, F
         var start = requestStream.Current.Start;
         if (start.MaxFrameBytes < 0 || start.AfterRevocationSeq < 0)
             throw new Refusal(Reason.InvalidRequest, "after_revocation_seq and max_frame_bytes must not be negative");
+        if (start.FollowerId.Length > 0 && !Guid.TryParse(start.FollowerId, out _))
+            throw Refusal.OfField(Reason.InvalidRequest, "follower_id", "follower_id must be a UUID");
 
         using var counted = follower.CountWatcher();
         // Fresh, so that a cursor of the future is told from one this replica has not caught up with.
         var reading = await follower.ReadIndexAsync(context.CancellationToken);
         var head = reading.Revision.RevocationSeq;
-        var oldest = await ledger.ReadOldestAsync(context.CancellationToken);
+        var oldest = await follower.ReadOldestAsync(context.CancellationToken);
         var cursor = start.Epoch.Length == 0 && start.AfterRevocationSeq == 0 ? head : new RevocationSeq(start.AfterRevocationSeq);
         if (ReasonToReset(start, reading.Revision, oldest) is { } reason)
         {
-            await responseStream.WriteAsync(new WatchRevocationsResponse
-            {
-                Reset = new Reset { Reason = (Wire.Reason)reason, Epoch = reading.Revision.Epoch.ToString(), MinRevocationSeq = oldest.Value, HeadRevocationSeq = head.Value },
-            }, context.CancellationToken);
+            await responseStream.WriteAsync(ToReset(reason, reading.Revision, oldest), context.CancellationToken);
             return;
         }
 
         var renewals = Channel.CreateBounded<long>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         var listening = ListenAsync(requestStream, renewals.Writer, ended.Token);
-        var stream = new WatchStream(responseStream, options, context.CancellationToken);
+        var stream = new WatchStream(responseStream, options, time, context.CancellationToken);
+        long keysSeq = follower.KeysSeq;                // what hello says; whatever comes later is announced
         Log.Watching(log, start.FollowerId, cursor);
         try
         {
@@ -58,10 +57,16 @@ public sealed class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, F
                     Lease = Mapping.ToDuration(options.Lease),
                     ServerId = ServerId,
                     StreamId = Guid.NewGuid().ToString(),
-                    KeysSeq = follower.KeysSeq,
+                    KeysSeq = keysSeq,
                 },
             });
-            await DeliverAsync(stream, cursor, FrameEntries(start.MaxFrameBytes), renewals.Reader, context.CancellationToken);
+            await DeliverAsync(stream, cursor, keysSeq, FrameEntries(start.MaxFrameBytes), renewals.Reader, context.CancellationToken);
+        }
+        catch (Refusal refusal) when (refusal.Reason == Reason.FeedCursorTooOld)
+        {
+            // What came next left the ledger while the watcher was behind: the same answer as at the start.
+            reading = await follower.ReadIndexAsync(context.CancellationToken);
+            await stream.SendAsync(ToReset(refusal.Reason, reading.Revision, await follower.ReadOldestAsync(context.CancellationToken)));
         }
         finally
         {
@@ -78,46 +83,41 @@ public sealed class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, F
         : start.AfterRevocationSeq + 1 < oldest.Value ? Reason.FeedCursorTooOld
         : null;
 
-    private async Task DeliverAsync(WatchStream stream, RevocationSeq cursor, int frameEntries, ChannelReader<long> renewals, CancellationToken cancellationToken)
+    private async Task DeliverAsync(
+        WatchStream stream, RevocationSeq cursor, long keysSeq, int frameEntries, ChannelReader<long> renewals, CancellationToken cancellationToken)
     {
         bool caughtUp = false;
-        long keysSeq = follower.KeysSeq;
-        var lastSent = time.GetTimestamp();
         var renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
         while (true)
         {
             var moved = ring.Moved();                                       // taken before looking, so that nothing slips by
-            (cursor, bool sent) = await SendBacklogAsync(stream, cursor, frameEntries, cancellationToken);
-            if (sent) lastSent = time.GetTimestamp();
+            if (follower.Ended is { } ended) throw ended;
+            cursor = await SendBacklogAsync(stream, cursor, frameEntries, cancellationToken);
             if (!caughtUp)
             {
                 await stream.SendAsync(new WatchRevocationsResponse { CaughtUp = new CaughtUp { ThroughRevocationSeq = cursor.Value } });
                 caughtUp = true;
-                lastSent = time.GetTimestamp();
             }
-            if (follower.KeysSeq is var now && now != keysSeq)
-            {
-                keysSeq = now;
-                await stream.SendAsync(new WatchRevocationsResponse { KeysChanged = new KeysChanged { KeysSeq = now } });
-            }
+            keysSeq = await SendKeysChangedAsync(stream, keysSeq);
             while (renewals.TryRead(out long t0))
             {
                 // The read must start after the renewal arrived, and everything it saw must be on the stream before the lease is.
                 var reading = await follower.ReadIndexAsync(cancellationToken);
-                while (cursor < reading.Revision.RevocationSeq) (cursor, _) = await SendBacklogAsync(stream, cursor, frameEntries, cancellationToken);
+                cursor = await SendBacklogAsync(stream, cursor, frameEntries, cancellationToken);
+                keysSeq = await SendKeysChangedAsync(stream, keysSeq);
                 await stream.SendAsync(new WatchRevocationsResponse
                 {
                     LeaseRenewed = new LeaseRenewed { T0 = t0, Lease = Mapping.ToDuration(options.Lease), ThroughRevocationSeq = cursor.Value, Revision = Mapping.ToRevision(reading.Revision) },
                 });
-                lastSent = time.GetTimestamp();
             }
-            if (renewal.IsCompleted && !renewal.IsFaulted && renewal.Result) renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
+            if (renewal.IsCompletedSuccessfully) renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
 
-            var quiet = options.Heartbeat - time.GetElapsedTime(lastSent);
+            var quiet = options.Heartbeat - time.GetElapsedTime(stream.SentAt);
             if (quiet <= TimeSpan.Zero)
             {
-                await stream.SendAsync(new WatchRevocationsResponse { Heartbeat = new Heartbeat { ThroughRevocationSeq = cursor.Value, HeadRevocationSeq = ring.Head.Value } });
-                lastSent = time.GetTimestamp();
+                // A backlog from the database may be ahead of the ring.
+                long head = Math.Max(cursor.Value, ring.Head.Value);
+                await stream.SendAsync(new WatchRevocationsResponse { Heartbeat = new Heartbeat { ThroughRevocationSeq = cursor.Value, HeadRevocationSeq = head } });
                 continue;
             }
             using var alarm = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -128,28 +128,44 @@ public sealed class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, F
     }
 
     /// <summary>Everything the ring has after the cursor, or what the database has where the ring does not reach back.</summary>
-    private async Task<(RevocationSeq Cursor, bool Sent)> SendBacklogAsync(WatchStream stream, RevocationSeq cursor, int frameEntries, CancellationToken cancellationToken)
+    /// <returns>The cursor after it.</returns>
+    /// <exception cref="Refusal">FEED_CURSOR_TOO_OLD: what follows the cursor is not in the ledger any more.</exception>
+    private async Task<RevocationSeq> SendBacklogAsync(WatchStream stream, RevocationSeq cursor, int frameEntries, CancellationToken cancellationToken)
     {
-        bool sent = false;
         var entries = new List<Revocation>();
         while (true)
         {
             entries.Clear();
             if (!ring.TryRead(cursor, frameEntries, entries))
             {
-                var poll = await ledger.PollAsync(cursor, cancellationToken);
-                entries.AddRange(poll.Rows.Take(frameEntries).Select(Mapping.ToRevocation));
+                var poll = await follower.ReadBacklogAsync(cursor, cancellationToken);
+                entries.AddRange(poll.Rows.Select(Mapping.ToRevocation));
+                if (entries.Count == 0 || entries[^1].RevocationSeq != cursor.Value + entries.Count) throw new Refusal(Reason.FeedCursorTooOld);
             }
-            if (entries.Count == 0) return (cursor, sent);
-            if (entries[0].RevocationSeq != cursor.Value + 1) throw new Refusal(Reason.FeedCursorTooOld);      // truncated while we read
-            await stream.SendAsync(new WatchRevocationsResponse
+            if (entries.Count == 0) return cursor;
+            foreach (var frame in entries.Chunk(frameEntries))
             {
-                Events = new Events { FirstRevocationSeq = entries[0].RevocationSeq, LastRevocationSeq = entries[^1].RevocationSeq, Revocations = { entries } },
-            });
-            cursor = new RevocationSeq(entries[^1].RevocationSeq);
-            sent = true;
+                await stream.SendAsync(new WatchRevocationsResponse
+                {
+                    Events = new Events { FirstRevocationSeq = frame[0].RevocationSeq, LastRevocationSeq = frame[^1].RevocationSeq, Revocations = { frame } },
+                });
+                cursor = new RevocationSeq(frame[^1].RevocationSeq);
+            }
         }
     }
+
+    /// <returns>The latest change that the watcher knows of now.</returns>
+    private async Task<long> SendKeysChangedAsync(WatchStream stream, long known)
+    {
+        long now = follower.KeysSeq;
+        if (now != known) await stream.SendAsync(new WatchRevocationsResponse { KeysChanged = new KeysChanged { KeysSeq = now } });
+        return now;
+    }
+
+    private static WatchRevocationsResponse ToReset(Reason reason, Revision now, RevocationSeq oldest) => new()
+    {
+        Reset = new Reset { Reason = (Wire.Reason)reason, Epoch = now.Epoch.ToString(), MinRevocationSeq = oldest.Value, HeadRevocationSeq = now.RevocationSeq.Value },
+    };
 
     private static async Task ListenAsync(IAsyncStreamReader<WatchRevocationsRequest> requests, ChannelWriter<long> renewals, CancellationToken cancellationToken)
     {
@@ -170,8 +186,11 @@ public sealed class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, F
     private static int FrameEntries(int maxFrameBytes) => Math.Max(1, (maxFrameBytes == 0 ? DefaultFrameBytes : Math.Min(maxFrameBytes, DefaultFrameBytes)) / BytesPerEntry);
 
     /// <summary>Sends frames and gives up on a subscriber that does not take them.</summary>
-    private sealed class WatchStream(IServerStreamWriter<WatchRevocationsResponse> writer, IntrospectorOptions options, CancellationToken ended)
+    private sealed class WatchStream(IServerStreamWriter<WatchRevocationsResponse> writer, IntrospectorOptions options, TimeProvider time, CancellationToken ended)
     {
+        /// <summary>When the last frame had left, by the monotonic clock.</summary>
+        public long SentAt { get; private set; } = time.GetTimestamp();
+
         public async Task SendAsync(WatchRevocationsResponse frame)
         {
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(ended);
@@ -179,6 +198,7 @@ public sealed class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, F
             try
             {
                 await writer.WriteAsync(frame, patience.Token);
+                SentAt = time.GetTimestamp();
             }
             catch (OperationCanceledException) when (!ended.IsCancellationRequested)
             {

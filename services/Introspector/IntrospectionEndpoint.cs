@@ -24,8 +24,8 @@ public sealed class IntrospectionEndpoint(LedgerFollower follower, LiveSet live,
         switch (consistency?.ModeCase)
         {
             case Protos.Types.V1.Consistency.ModeOneofCase.Bounded:
-                var bound = consistency.Bounded.ToTimeSpan();
-                if (bound <= TimeSpan.Zero) throw Refusal.OfField(Reason.InvalidRequest, "consistency.bounded", "bounded must be positive");
+                var bound = Mapping.ToTimeSpan(consistency.Bounded);
+                if (bound is null || bound <= TimeSpan.Zero) throw Refusal.OfField(Reason.InvalidRequest, "consistency.bounded", "bounded must be positive");
                 return latest.StartedAt != 0 && time.GetElapsedTime(latest.StartedAt) <= bound ? latest : await follower.ReadIndexAsync(cancellationToken);
             case Protos.Types.V1.Consistency.ModeOneofCase.AtLeast:
                 var wanted = Mapping.ToRevision(consistency.AtLeast);

@@ -37,7 +37,7 @@ public sealed class IntrospectorOptions
 
     public static IntrospectorOptions Read(Settings settings) => new()
     {
-        Database = settings.Required("CLAW_DATABASE_INTROSPECTOR", "set it to a connection string of role claw_introspector; `claw migrate` makes the role"),
+        Database = settings.Required("CLAW_DATABASE_INTROSPECTOR", "to a connection string of role claw_introspector; `claw migrate` makes the role"),
         Heartbeat = settings.Seconds("CLAW_FEED_HEARTBEAT_SECONDS", TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(30)),
         Lease = settings.Seconds("CLAW_FEED_LEASE_SECONDS", TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(1)),
         MostSubscribers = settings.Number("CLAW_FEED_MAX_SUBSCRIBERS", 20_000, 1, 1_000_000),

@@ -1,8 +1,8 @@
 using ClawBureau.Hosting.Health;
+using ClawBureau.Hosting.Refusals;
 using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Tokens;
-using Npgsql;
 
 namespace ClawBureau.Introspector;
 
@@ -21,9 +21,10 @@ public sealed class LedgerFollower(
     private const string Condition = "ledger";
     private static readonly TimeSpan DropEvery = TimeSpan.FromMinutes(1);
     private readonly Lock _lock = new();
-    private TaskCompletionSource<Reading>? _next;           // locked: what those wait for who arrived since the last read began
-    private bool _reading;                                  // locked: a read is under way
+    private TaskCompletionSource<Reading>? _underWay;       // locked: what the read under way answers; null while there is none
+    private TaskCompletionSource<Reading>? _next;           // locked: what those wait for who arrived since it began
     private volatile bool _loaded;
+    private volatile Refusal? _ended;                       // why nothing rests on this ledger any more; set once, until a restart
     private int _watchers;
 
     // Touched by the one read under way only.
@@ -46,7 +47,16 @@ public sealed class LedgerFollower(
     /// <summary>Reads of the ledger since the start.</summary>
     public long Polls => Volatile.Read(ref _polls);
 
-    /// <summary>The latest read; its revision is applied.</summary>
+    /// <summary>Watchers counted now.</summary>
+    internal int Watchers => Volatile.Read(ref _watchers);
+
+    /// <summary>True only in the negative control of L3, which this service's tests must see fail.</summary>
+    internal bool JoinsReadUnderWay { get; init; }
+
+    /// <summary>Set once a number went back or the epoch changed: nothing is answered any more, whatever the database says later.</summary>
+    public Refusal? Ended => _ended;
+
+    /// <summary>The latest read; its revision is applied. Default when there is none to rest on.</summary>
     public Reading Latest
     {
         get { lock (_lock) return _latest; }
@@ -58,18 +68,29 @@ public sealed class LedgerFollower(
     {
         if (!_loaded) throw new Refusal(Reason.NotReady, "The revocations are still being loaded; try again in a moment.");
         Task<Reading> answer;
+        TaskCompletionSource<Reading>? begin = null;
         lock (_lock)
         {
-            _next ??= new TaskCompletionSource<Reading>(TaskCreationOptions.RunContinuationsAsynchronously);
-            answer = _next.Task;
-            if (!_reading)
-            {
-                _reading = true;
-                _ = ReadWhileAskedAsync();
-            }
+            if (_underWay is null) answer = (_underWay = begin = NewRead()).Task;
+            else if (JoinsReadUnderWay) answer = _underWay.Task;
+            else answer = (_next ??= NewRead()).Task;
         }
+        if (begin is not null) _ = ReadWhileAskedAsync(begin);
         return answer.WaitAsync(cancellationToken);
     }
+
+    /// <summary>What a watcher is given whom the ring does not reach: rows of the epoch that is followed.</summary>
+    /// <exception cref="Refusal">LEDGER_UNAVAILABLE; LEDGER_EPOCH_MISMATCH.</exception>
+    public async Task<LedgerPoll> ReadBacklogAsync(RevocationSeq after, CancellationToken cancellationToken)
+    {
+        var poll = await AskAsync(deadline => ledger.PollAsync(after, deadline), options.PollDeadline, cancellationToken);
+        RequirePrimary(poll);
+        return poll.Revision.Epoch == _epoch ? poll : throw new Refusal(Reason.LedgerEpochMismatch);
+    }
+
+    /// <summary>The oldest row a watcher can still be given; head + 1 when there is none.</summary>
+    /// <exception cref="Refusal">LEDGER_UNAVAILABLE.</exception>
+    public Task<RevocationSeq> ReadOldestAsync(CancellationToken cancellationToken) => AskAsync(ledger.ReadOldestAsync, options.PollDeadline, cancellationToken);
 
     /// <summary>While any watcher is counted, the ledger is read every few milliseconds.</summary>
     public IDisposable CountWatcher()
@@ -109,8 +130,13 @@ public sealed class LedgerFollower(
             }
             catch (Exception e) when (e is not OperationCanceledException || !stoppingToken.IsCancellationRequested)
             {
-                readiness.SetNotReady(Condition, e is Refusal or InvalidOperationException ? e.Message : "the ledger database cannot be reached");
-                if (!away) Log.LedgerAway(log, e.Message);
+                readiness.SetNotReady(Condition, e switch
+                {
+                    Refusal refusal => refusal.Sentence ?? ReasonCatalog.Of(refusal.Reason).Sentence,
+                    InvalidOperationException => e.Message,
+                    _ => "the ledger database cannot be reached",
+                });
+                if (!away) Log.LedgerAway(log, (e.InnerException ?? e).Message);
                 away = true;
             }
             catch (OperationCanceledException)
@@ -134,30 +160,24 @@ public sealed class LedgerFollower(
         Log.Loaded(log, live.Count, snapshot.Revision.Epoch, snapshot.Revision.Seq);
     }
 
-    private async Task ReadWhileAskedAsync()
+    private async Task ReadWhileAskedAsync(TaskCompletionSource<Reading> asked)
     {
         while (true)
         {
-            TaskCompletionSource<Reading> asked;
-            lock (_lock)
-            {
-                if (_next is null)
-                {
-                    _reading = false;
-                    return;
-                }
-                (asked, _next) = (_next, null);
-            }
             try
             {
                 asked.SetResult(await ReadAsync());
             }
             catch (Exception e)
             {
-                asked.SetException(e is Refusal ? e : e is NpgsqlException or TimeoutException or OperationCanceledException
-                    ? new Refusal(Reason.LedgerUnavailable, inner: e)
-                    : e);
+                asked.SetException(e);
                 _ = asked.Task.Exception;       // nobody may be waiting any more
+            }
+            lock (_lock)
+            {
+                (_underWay, _next) = (_next, null);
+                if (_underWay is null) return;
+                asked = _underWay;
             }
         }
     }
@@ -165,15 +185,15 @@ public sealed class LedgerFollower(
     /// <summary>One read: rows up to the head are applied, keys too, before anybody is answered.</summary>
     private async Task<Reading> ReadAsync()
     {
-        using var deadline = new CancellationTokenSource(options.PollDeadline, time);
+        if (_ended is { } ended) throw ended;
         long startedAt = time.GetTimestamp();
         Interlocked.Increment(ref _polls);
-        if (_beat < 0 || time.GetElapsedTime(_beatMovedAt) > options.PollDeadline) await ledger.AdvanceBeatAsync(deadline.Token);
+        if (_beat < 0 || time.GetElapsedTime(_beatMovedAt) > options.PollDeadline) await AskAsync(ledger.AdvanceBeatAsync);
 
         LedgerPoll poll;
         do
         {
-            poll = await ledger.PollAsync(ring.Head, deadline.Token);
+            poll = await AskAsync(deadline => ledger.PollAsync(ring.Head, deadline));
             RequireSound(poll);
             foreach (var row in poll.Rows) live.Apply(row);
             if (poll.Rows.Count > 0) ring.Append(poll.Rows);
@@ -182,24 +202,73 @@ public sealed class LedgerFollower(
 
         if (poll.KeysSeq != KeysSeq)
         {
-            TakeKeys(await ledger.ReadKeysAsync(deadline.Token));
+            TakeKeys(await AskAsync(ledger.ReadKeysAsync));
             ring.Nudge();
         }
         var reading = new Reading(poll.Revision, startedAt);
         lock (_lock) _latest = reading;
         return reading;
+
+        Task<T> AskAsync<T>(Func<CancellationToken, Task<T>> ask) => this.AskAsync(ask, options.PollDeadline - time.GetElapsedTime(startedAt), CancellationToken.None);
     }
 
-    /// <summary>A standby, a primary that cannot write any more, another epoch, a number that went back: no answer rests on those.</summary>
+    /// <summary>
+    /// Asks the database, which has so long to answer. The wait ends then whatever the driver does: it first tries to have the
+    /// query cancelled, over another connection to the same silent server, before it drops this one.
+    /// </summary>
+    /// <exception cref="Refusal">LEDGER_UNAVAILABLE: it failed, or did not answer in time.</exception>
+    private async Task<T> AskAsync<T>(Func<CancellationToken, Task<T>> ask, TimeSpan within, CancellationToken cancellationToken)
+    {
+        if (within <= TimeSpan.Zero) throw new Refusal(Reason.LedgerUnavailable);
+        var deadline = new CancellationTokenSource(within, time);
+        var answer = ask(deadline.Token);
+        _ = answer.ContinueWith(
+            (ended, source) =>
+            {
+                _ = ended.Exception;            // told below, or nobody waits any more
+                ((CancellationTokenSource)source!).Dispose();
+            },
+            deadline, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        try
+        {
+            return await answer.WaitAsync(within, time, cancellationToken);
+        }
+        catch (Exception e)
+        {
+            // All of them: the driver also throws what is no NpgsqlException, and a read that failed is never more than that.
+            cancellationToken.ThrowIfCancellationRequested();
+            throw new Refusal(Reason.LedgerUnavailable, inner: e);
+        }
+    }
+
+    /// <summary>A standby, a primary that cannot write any more, another epoch, a number that went back, a hole: no answer rests on those.</summary>
     private void RequireSound(LedgerPoll poll)
     {
-        if (poll.InRecovery) throw new Refusal(Reason.LedgerUnavailable, "The database is a standby; only the primary knows what is revoked.");
-        if (poll.Revision.Epoch != _epoch) throw new Refusal(Reason.LedgerEpochMismatch);
-        if (poll.Revision.Seq < _seq || poll.Revision.RevocationSeq < ring.Head) throw new Refusal(Reason.LedgerNeedsRecovery);
+        RequirePrimary(poll);
+        if (poll.Revision.Epoch != _epoch) throw End(Reason.LedgerEpochMismatch);
+        if (poll.Revision.Seq < _seq || poll.Revision.RevocationSeq < ring.Head || poll.Beat < _beat) throw End(Reason.LedgerNeedsRecovery);
         _seq = poll.Revision.Seq;
         if (poll.Beat != _beat) (_beat, _beatMovedAt) = (poll.Beat, time.GetTimestamp());
         else if (time.GetElapsedTime(_beatMovedAt) > options.MostSilence)
             throw new Refusal(Reason.LedgerUnavailable, "The primary's beat stands still: it cannot be written to, so it may not be the primary any more.");
+        if (poll.Revision.RevocationSeq > ring.Head && (poll.Rows.Count == 0 || poll.Rows[0].RevocationSeq.Value != ring.Head.Value + 1))
+            throw new Refusal(Reason.LedgerUnavailable, "Revocations left the ledger before this process had read them: restart it, so that it begins with a snapshot.");
+    }
+
+    private static void RequirePrimary(LedgerPoll poll)
+    {
+        if (poll.InRecovery) throw new Refusal(Reason.LedgerUnavailable, "The database is a standby; only the primary knows what is revoked.");
+    }
+
+    /// <summary>Stops answering for good. Watchers are woken, so that they learn it too.</summary>
+    private Refusal End(Reason reason)
+    {
+        var ended = new Refusal(reason);
+        _ended = ended;
+        lock (_lock) _latest = default;
+        Log.LedgerEnded(log, reason, _epoch, _seq);
+        ring.Nudge();
+        return ended;
     }
 
     private void TakeKeys(IReadOnlyList<KeyRow> rows)
@@ -207,6 +276,8 @@ public sealed class LedgerFollower(
         _keys = VerificationKeySet.From(rows.Select(r => (r.KeyId, r.PublicKey, r.State, r.NotAfter, r.IsForeign)));
         Volatile.Write(ref _keysSeq, rows.Count == 0 ? 0 : rows.Max(r => r.Seq.Value));
     }
+
+    private static TaskCompletionSource<Reading> NewRead() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private sealed class Watcher(LedgerFollower follower) : IDisposable
     {

@@ -1,4 +1,5 @@
 using ClawBureau.Ledger;
+using ClawBureau.Tokens;
 
 namespace ClawBureau.Introspector;
 
@@ -13,6 +14,10 @@ internal static partial class Log
 
     [LoggerMessage(EventId = 302, EventName = "ledger.back", Level = LogLevel.Information, Message = "The ledger can be read again")]
     public static partial void LedgerBack(ILogger logger);
+
+    [LoggerMessage(EventId = 303, EventName = "ledger.ended", Level = LogLevel.Critical,
+        Message = "Nothing is answered any more: {Reason}, after epoch {Epoch}, seq {Seq}. Find out what became of the database, then restart this process")]
+    public static partial void LedgerEnded(ILogger logger, Reason reason, Guid epoch, Seq seq);
 
     [LoggerMessage(EventId = 310, EventName = "feed.watching", Level = LogLevel.Information, Message = "Follower {FollowerId} watches from {Cursor}")]
     public static partial void Watching(ILogger logger, string followerId, RevocationSeq cursor);

@@ -79,4 +79,17 @@ internal static class Mapping
         : throw Refusal.OfField(Reason.InvalidRequest, "epoch", "epoch must be a UUID");
 
     public static Duration ToDuration(TimeSpan span) => Duration.FromTimeSpan(span);
+
+    /// <returns>Null: seconds and nanos that are no Duration.</returns>
+    public static TimeSpan? ToTimeSpan(Duration duration)
+    {
+        try
+        {
+            return duration.ToTimeSpan();
+        }
+        catch (InvalidOperationException)
+        {
+            return null;
+        }
+    }
 }

@@ -51,11 +51,8 @@ internal abstract class ActStatement
     /// <summary>Reads one row per act, in any order: ord first.</summary>
     public async Task ReadAsync(NpgsqlDataReader reader, Guid epoch, CancellationToken cancellationToken)
     {
-        while (await reader.ReadAsync(cancellationToken))
-        {
-            int ordinal = reader.GetInt32(0);
-            Pending.Single(p => p.Ordinal == ordinal).Outcome = ReadOutcome(reader, epoch);
-        }
+        var byOrdinal = Pending.ToDictionary(p => p.Ordinal);
+        while (await reader.ReadAsync(cancellationToken)) byOrdinal[reader.GetInt32(0)].Outcome = ReadOutcome(reader, epoch);
     }
 
     protected abstract string Sql { get; }

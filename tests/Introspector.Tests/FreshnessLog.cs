@@ -1,0 +1,33 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+
+namespace ClawBureau.Introspector.Tests;
+
+/// <summary>
+/// What concurrent callers saw, by one monotonic clock: when a revocation was answered, when each introspection began and what
+/// it said. A revocation is written once, so one comparison per answer decides linearizability (I36).
+/// </summary>
+internal sealed class FreshnessLog
+{
+    private readonly ConcurrentDictionary<int, long> _revoked = new();
+    private readonly ConcurrentQueue<(int Token, long Started, bool Active)> _answers = new();
+
+    public static long Now() => Stopwatch.GetTimestamp();
+
+    public int Answers => _answers.Count;
+
+    /// <summary>Answers whose introspection began after the revocation of its token was answered: the ones that prove something.</summary>
+    public int AnswersAfterRevoke => _answers.Count(IsAfterRevoke);
+    public int ActiveAnswers => _answers.Count(a => a.Active);
+
+    /// <summary>Call it after the revocation was answered.</summary>
+    public void Revoked(int token) => _revoked[token] = Now();
+
+    /// <param name="started">From <see cref="Now"/>, before the introspection was sent.</param>
+    public void Answered(int token, long started, bool active) => _answers.Enqueue((token, started, active));
+
+    public IReadOnlyList<string> FindViolations() =>
+        [.. _answers.Where(a => a.Active && IsAfterRevoke(a)).Select(a => $"token {a.Token} is active {Stopwatch.GetElapsedTime(_revoked[a.Token], a.Started).TotalMilliseconds} ms after its revocation was answered")];
+
+    private bool IsAfterRevoke((int Token, long Started, bool Active) answer) => _revoked.TryGetValue(answer.Token, out long at) && answer.Started > at;
+}
