@@ -3,6 +3,8 @@ using ClawBureau.Hosting.Callers;
 using ClawBureau.Hosting.Calls;
 using ClawBureau.Hosting.Health;
 using ClawBureau.Hosting.Logs;
+using ClawBureau.Hosting.Reflection;
+using ClawBureau.Hosting.Telemetry;
 using ClawBureau.Hosting.Tls;
 using Grpc.AspNetCore.Server;
 using Microsoft.AspNetCore.Builder;
@@ -54,6 +56,8 @@ public static class ServiceProcess
         services.AddSingleton<CallInterceptor>();
         services.AddSingleton<Readiness>();
         services.AddSingleton<HealthEndpoint>();
+        services.AddSingleton<ReflectionEndpoint>();
+        services.AddHostedService<TelemetryExport>();
         services.AddGrpc(grpc =>
         {
             grpc.EnableDetailedErrors = false;
@@ -108,6 +112,7 @@ public static class ServiceProcess
 
         app.UseMiddleware<UnreadableCalls>();
         app.MapGrpcService<HealthEndpoint>();
+        app.MapGrpcService<ReflectionEndpoint>();
         var mapped = MappedRpcs(app);
         app.Services.GetRequiredService<CallerTable>().RequireCovers(mapped);
 

@@ -1,3 +1,4 @@
+using ClawBureau.Hosting.Telemetry;
 using ClawBureau.Ledger;
 using ClawBureau.Tokens;
 
@@ -23,6 +24,7 @@ public sealed class Revoker(IssuerOptions options, LedgerWriter ledger, Database
             KeepUntil = clock.Now() + options.RevocationTtl,
         }, cancellationToken);
         views.Observe(outcome.ControlSeq);
+        SuiteMetrics.TokensRevoked.Add(1, new KeyValuePair<string, object?>("repeated", outcome.Verdict == Verdict.Repeated));
         if (outcome.Verdict == Verdict.Recorded) Log.Revoked(log, outcome.TokenHash, outcome.Seq, outcome.RevocationSeq, caller);
         return outcome;
     }

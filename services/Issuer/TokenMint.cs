@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using ClawBureau.Hosting.Telemetry;
 using ClawBureau.Ledger;
 using ClawBureau.Tokens;
 
@@ -40,6 +41,7 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Contro
             switch (outcome.Verdict)
             {
                 case Verdict.Recorded:
+                    SuiteMetrics.TokensIssued.Add(1, new("tier", act.PolicyTier), new("lane", order.Lane.ToClaim()));
                     Log.Issued(log, signed.TokenHash, outcome.Seq, order.Caller);
                     return new MintedToken(signed, act.PolicyTier, act.PolicyVersion, outcome.Seq, outcome.Epoch, Repeated: false);
                 case Verdict.BeforeCut when attempt < MostAttempts:             // 5

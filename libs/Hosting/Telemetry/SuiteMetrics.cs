@@ -1,0 +1,29 @@
+using System.Diagnostics.Metrics;
+
+namespace ClawBureau.Hosting.Telemetry;
+
+/// <summary>The suite's own metrics, by the names docs/metrics.md documents. All of one meter, whichever process records them.</summary>
+public static class SuiteMetrics
+{
+    public const string MeterName = "ClawBureau";
+
+    private static readonly Meter Meter = new(MeterName);
+
+    /// <summary>Tokens recorded; tags <c>tier</c>, <c>lane</c>.</summary>
+    public static readonly Counter<long> TokensIssued = Meter.CreateCounter<long>("claw.tokens.issued", "{token}", "Tokens recorded in the ledger");
+
+    /// <summary>Revocations recorded; tag <c>repeated</c>.</summary>
+    public static readonly Counter<long> TokensRevoked = Meter.CreateCounter<long>("claw.tokens.revoked", "{token}", "Tokens revoked in the ledger");
+
+    /// <summary>From call to answer; tag <c>result</c>: active, revoked or inactive.</summary>
+    public static readonly Histogram<double> IntrospectionDuration = Meter.CreateHistogram<double>("claw.introspection.duration", "s", "How long an introspection takes");
+
+    /// <summary>From the act's database time to its being applied here.</summary>
+    public static readonly Histogram<double> RevocationPropagation = Meter.CreateHistogram<double>("claw.revocation.propagation", "s", "How long a revocation takes to be applied");
+
+    /// <summary>Verifications decided; tag <c>path</c>: offline or introspection.</summary>
+    public static readonly Counter<long> Verifications = Meter.CreateCounter<long>("claw.verification", "{verification}", "Verifications by how they were decided");
+
+    /// <summary>Audit exports; tag <c>result</c>.</summary>
+    public static readonly Counter<long> AuditExports = Meter.CreateCounter<long>("claw.audit.exports", "{export}", "Audit exports by result");
+}
