@@ -1,5 +1,7 @@
 using ClawBureau.Ledger;
 using ClawBureau.Stack;
+using Microsoft.Extensions.Logging.Abstractions;
+using Npgsql;
 
 namespace ClawBureau.Testing;
 
