@@ -83,7 +83,7 @@ public sealed class TestProcess : IAsyncDisposable
     {
         var folder = Directory.CreateTempSubdirectory("claw-test-tls-").FullName;
         AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
-        await DevelopmentCa.EnsureAsync(folder, ["issuer", "introspector", "operator"], TimeProvider.System, CancellationToken.None);
+        await DevelopmentCa.EnsureAsync(folder, ["issuer", "introspector", "verifier", "edge", "operator"], TimeProvider.System, CancellationToken.None);
         return folder;
     }
 
