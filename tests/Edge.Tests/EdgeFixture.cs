@@ -30,7 +30,13 @@ public sealed class EdgeFixture : IAsyncLifetime
     {
         _database = await TestDatabases.CreateAsync();
         Issuer = await StartIssuerAsync();
-        Introspector = await StartAsync("introspector", s => s.AddIntrospector(), a => a.MapIntrospector(), new()
+        // Patient: a busy machine is no reason to call the ledger unavailable here.
+        var patient = new IntrospectorOptions { Database = _database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30) };
+        Introspector = await StartAsync("introspector", s =>
+        {
+            s.AddIntrospector();
+            s.AddSingleton(patient);
+        }, a => a.MapIntrospector(), new()
         {
             ["CLAW_DATABASE_INTROSPECTOR"] = _database.Introspector,
         });

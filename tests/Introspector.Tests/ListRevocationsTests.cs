@@ -107,8 +107,13 @@ public sealed class ListRevocationsTests : IAsyncLifetime, IDisposable
         _source = LedgerDatabase.ForWriting(_database.Issuer);
         _writer = new LedgerWriter(_source, new LedgerOptions(), NullLogger<LedgerWriter>.Instance);
         await _writer.StartAsync(CancellationToken.None);
-        _process = await TestProcess.StartAsync("introspector", s => s.AddIntrospector(), a => a.MapIntrospector(),
-            new Dictionary<string, string?> { ["CLAW_DATABASE_INTROSPECTOR"] = _database.Introspector });
+        // Patient: a busy machine is no reason to call the ledger unavailable here.
+        var patient = new IntrospectorOptions { Database = _database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30) };
+        _process = await TestProcess.StartAsync("introspector", s =>
+        {
+            s.AddIntrospector();
+            s.AddSingleton(patient);
+        }, a => a.MapIntrospector(), new Dictionary<string, string?> { ["CLAW_DATABASE_INTROSPECTOR"] = _database.Introspector });
         await Eventually.HoldsAsync("the Introspector is ready", () => Task.FromResult(_process.Services.GetRequiredService<Readiness>().IsReady));
     }
 
