@@ -18,6 +18,7 @@ public static class LedgerDatabase
     public static NpgsqlDataSource ForReading(string connectionString) => Create(connectionString, "claw-reader", b =>
     {
         b.MaxPoolSize = 16;
+        b.NoResetOnClose = true;        // nothing is set on these sessions, and a reset would go before every poll
         b.MaxAutoPrepare = 16;
         b.AutoPrepareMinUsages = 2;
     });

@@ -27,6 +27,7 @@ internal abstract class PostgresServer : IAsyncDisposable
         b.Database = database;
         b.Username = role;
         b.Password = password;
+        b.Pooling = true;           // an administrator comes once, a service with every read
     });
 
     /// <exception cref="StackException">No PostgreSQL is to be had; the sentence says what to install.</exception>

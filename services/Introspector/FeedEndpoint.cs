@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using ClawBureau.Ledger;
+using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;
 using Grpc.Core;
@@ -8,7 +9,7 @@ using Wire = ClawBureau.Protos.Types.V1;
 namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.feed.v1 on the wire: one queue per watcher, so that what a heartbeat or a lease says through was delivered before it.</summary>
-public sealed class FeedEndpoint(LedgerFollower follower, FeedRing ring, IntrospectorOptions options, TimeProvider time, ILogger<FeedEndpoint> log)
+public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, IntrospectorOptions options, TimeProvider time, ILogger<FeedEndpoint> log)
     : FeedService.FeedServiceBase
 {
     private const int DefaultFrameBytes = 65_536;

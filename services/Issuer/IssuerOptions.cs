@@ -22,6 +22,12 @@ public sealed class IssuerOptions
     /// <summary>SCOPE_REVOCATION_TTL_SECONDS: how long a revocation is kept whose token the ledger does not know. Default 30 days; at least one.</summary>
     public required TimeSpan RevocationTtl { get; init; }
 
+    /// <summary>SCOPE_KEY_ROTATION_OVERLAP_SECONDS: how long a rotated key stays accepted, as the rotation contract tells it. Default 3600 s; decides nothing.</summary>
+    public required TimeSpan KeyOverlap { get; init; }
+
+    /// <summary>CLAW_ISSUER_DID: the issuer's own DID, as /v1/did names it. Default did:web:clawscope.com.</summary>
+    public required Did IssuerDid { get; init; }
+
     public LedgerOptions Ledger { get; init; } = new();
 
     /// <exception cref="StartRefused">A setting is missing or cannot be used; the sentence names it.</exception>
@@ -36,6 +42,10 @@ public sealed class IssuerOptions
                 Grants = GrantSettings.Parse(settings.Text),
                 Keys = KeyRing.Parse(name => settings.Text(name) ?? FromFile(settings.Text(name + "_FILE"))),
                 RevocationTtl = settings.Seconds("SCOPE_REVOCATION_TTL_SECONDS", TimeSpan.FromDays(30), TimeSpan.FromDays(1), TimeSpan.FromDays(3650)),
+                KeyOverlap = settings.Seconds("SCOPE_KEY_ROTATION_OVERLAP_SECONDS", TimeSpan.FromHours(1), TimeSpan.Zero, TimeSpan.FromDays(3650)),
+                IssuerDid = Did.TryParse(settings.Text("CLAW_ISSUER_DID") ?? "did:web:clawscope.com", out var did)
+                    ? did
+                    : throw new StartRefused("CLAW_ISSUER_DID is no DID: set it to one such as did:web:issuer.example, or leave it out."),
             };
         }
         catch (Refusal refusal) when (refusal.Reason == Reason.PolicyConfigInvalid)

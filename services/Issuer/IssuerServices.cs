@@ -28,6 +28,7 @@ public static class IssuerServices
     {
         app.MapGrpcService<IssuanceEndpoint>();
         app.MapGrpcService<RevocationEndpoint>();
+        app.MapGrpcService<KeyEndpoint>();
     }
 }
 

@@ -76,7 +76,7 @@ public sealed class PostgresProxy : IAsyncDisposable
             {
                 return;
             }
-            var server = new Socket(_server.AddressFamily, SocketType.Stream, _server.AddressFamily == AddressFamily.Unix ? ProtocolType.Unspecified : ProtocolType.Tcp);
+            var server = _server is UnixDomainSocketEndPoint ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) : new Socket(SocketType.Stream, ProtocolType.Tcp);
             await server.ConnectAsync(_server);
             lock (_open) _open.AddRange([client, server]);
             _ = PumpAsync(client, server, mayLose: false);

@@ -29,6 +29,9 @@ public sealed class TestProcess : IAsyncDisposable
     private TestProcess(WebApplication app, KeptLogs logs, string caFile, Uri address) => (_app, _logs, _caFile, Address) = (app, logs, caFile, address);
 
     public Uri Address { get; }
+
+    /// <summary>The CA that signed every test process's certificate.</summary>
+    public string CaFile => _caFile;
     public IServiceProvider Services => _app.Services;
 
     /// <summary>Everything logged so far, with exceptions.</summary>
@@ -58,7 +61,7 @@ public sealed class TestProcess : IAsyncDisposable
         var app = builder.Build();
         map(app);
         await ServiceProcess.StartAsync(app, CancellationToken.None);
-        var address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
+        var address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First(a => a.StartsWith("https:", StringComparison.Ordinal)));
         return new TestProcess(app, logs, Path.Combine(folder, "ca.crt"), address);
     }
 
@@ -83,7 +86,7 @@ public sealed class TestProcess : IAsyncDisposable
     {
         var folder = Directory.CreateTempSubdirectory("claw-test-tls-").FullName;
         AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
-        await DevelopmentCa.EnsureAsync(folder, ["issuer", "introspector", "operator"], TimeProvider.System, CancellationToken.None);
+        await DevelopmentCa.EnsureAsync(folder, ["issuer", "introspector", "verifier", "edge", "operator"], TimeProvider.System, CancellationToken.None);
         return folder;
     }
 

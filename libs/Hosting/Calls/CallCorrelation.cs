@@ -15,7 +15,7 @@ public sealed record CallCorrelation(string TraceId, string? CorrelationId, stri
 
     private static readonly SearchValues<char> LowerHex = SearchValues.Create("0123456789abcdef");
 
-    internal const string TraceHeader = "x-trace-id";
+    public const string TraceHeader = "x-trace-id";
     internal const string CorrelationHeader = "x-correlation-id";
     internal const string CallHeader = "x-call-id";
 
@@ -29,7 +29,7 @@ public sealed record CallCorrelation(string TraceId, string? CorrelationId, stri
     /// <exception cref="Refusal">
     /// An id is too long, or not printable ASCII: it is written to the ledger as it stands and echoed, so it is never cut or replaced.
     /// </exception>
-    internal static CallCorrelation Of(IHeaderDictionary headers, string callId) => new(
+    public static CallCorrelation Of(IHeaderDictionary headers, string callId) => new(
         IdIn(headers, TraceHeader) ?? TraceIdOf(headers.TraceParent.ToString()) ?? $"trc_{Guid.NewGuid()}",
         IdIn(headers, CorrelationHeader),
         callId);

@@ -10,7 +10,6 @@ public static class LaterRpcs
 {
     public static IReadOnlyDictionary<string, int> Issues { get; } = new Dictionary<string, int>(StringComparer.Ordinal)
     {
-        ["/clawbureau.keys.v1.KeyService/GetKeySet"] = 3,
         ["/clawbureau.verification.v1.VerificationService/VerifyToken"] = 3,
         ["/clawbureau.verification.v1.VerificationService/VerifyTokenControl"] = 3,
         ["/clawbureau.audit.v1.AuditService/AppendEvents"] = 3,
@@ -31,7 +30,6 @@ public static class LaterRpcs
         ["/clawbureau.introspection.v1.IntrospectionService/BatchIntrospectTokens"] = 5,
         ["/clawbureau.introspection.v1.IntrospectionService/GetTransitionMatrix"] = 5,
         ["/clawbureau.feed.v1.FeedService/GetSnapshot"] = 5,
-        ["/clawbureau.feed.v1.FeedService/ListRevocations"] = 5,
         ["/clawbureau.feed.v1.FeedService/ReadIndex"] = 5,
         ["/clawbureau.feed.v1.FeedService/AckApplied"] = 5,
 

@@ -13,7 +13,7 @@ public sealed record LedgerPoll(Revision Revision, long Beat, long KeysSeq, bool
 public sealed record LedgerSnapshot(Revision Revision, IReadOnlyList<RevocationRow> Rows, IReadOnlyList<KeyRow> Keys);
 
 /// <summary>Reads for the Introspector: one statement a poll, one snapshot a statement.</summary>
-public sealed class LedgerReader(NpgsqlDataSource database)
+public sealed partial class LedgerReader(NpgsqlDataSource database)
 {
     /// <summary>Most rows one poll brings; a caller further behind polls again.</summary>
     public const int PollRows = 4096;

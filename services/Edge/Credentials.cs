@@ -1,0 +1,52 @@
+using ClawBureau.Tokens;
+using Grpc.Core;
+
+namespace ClawBureau.Edge;
+
+/// <summary>
+/// Which credential of a request is handed on to the owning service, by the form of its headers alone (clawscope-http.md 0.1):
+/// nothing is verified here, and a request without one is handed on without one.
+/// </summary>
+internal static class Credentials
+{
+    private const string Authorization = "authorization", Token = "x-cst", OtherToken = "x-scoped-token";
+
+    /// <returns>Null: none is handed on.</returns>
+    /// <exception cref="Refusal">UNAUTHORIZED, or a row of 0.1 C: TOKEN_MALFORMED, LEGACY_AUTH_FORBIDDEN, TOKEN_REQUIRED.</exception>
+    public static Metadata.Entry? Pick(Access access, ProtectedAuthMode mode, IHeaderDictionary headers) => access switch
+    {
+        Access.Public => null,
+        Access.Protected when mode == ProtectedAuthMode.CanonicalCst => PickToken(headers),
+        _ => PickKey(headers),
+    };
+
+    private static Metadata.Entry? PickKey(IHeaderDictionary headers)
+    {
+        var key = headers.Authorization.ToString().Trim();
+        if (key.Length == 0) return null;
+        // Metadata is ASCII; no admin key has anything else.
+        return IsAscii(key) ? new Metadata.Entry(Authorization, key) : throw new Refusal(Reason.Unauthorized, "Invalid admin token");
+    }
+
+    // The numbers are the rows of 0.1 C. Whatever is taken for a token is handed on as one, so that no admin key passes here.
+    private static Metadata.Entry PickToken(IHeaderDictionary headers)
+    {
+        var (first, second, key) = (TokenIn(headers, Token), TokenIn(headers, OtherToken), TokenIn(headers, Authorization));
+        if (first.Length > 0 && second.Length > 0 && first != second)                                               // 1
+            throw new Refusal(Reason.TokenMalformed, "Conflicting CST headers: X-CST and X-Scoped-Token differ");
+        if (first.Length > 0) return AsToken(Token, first);
+        if (second.Length > 0) return AsToken(OtherToken, second);
+        if (key.Split('.').Length == 3) return AsToken(Token, key);                                                 // 2
+        throw new Refusal(key.Length > 0 ? Reason.LegacyAuthForbidden : Reason.TokenRequired);                      // 3, 4
+    }
+
+    private static Metadata.Entry AsToken(string name, string token) => IsAscii(token) ? new(name, token) : throw new Refusal(Reason.TokenMalformed);
+
+    private static string TokenIn(IHeaderDictionary headers, string name)
+    {
+        var value = headers[name].ToString().Trim();
+        return value.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? value["Bearer ".Length..].Trim() : value;
+    }
+
+    private static bool IsAscii(string text) => !text.AsSpan().ContainsAnyExceptInRange(' ', '~');
+}

@@ -1,0 +1,112 @@
+using ClawBureau.Protos.Feed.V1;
+using ClawBureau.Protos.Revocation.V1;
+using ClawBureau.Protos.Types.V1;
+using ClawBureau.Tokens;
+using Google.Protobuf.Reflection;
+using Google.Protobuf.WellKnownTypes;
+using Reason = ClawBureau.Tokens.Reason;
+
+namespace ClawBureau.Edge;
+
+/// <summary>/v1/tokens/revoke and /v1/revocations/stream (clawscope-http.md 1.3, 1.4).</summary>
+internal sealed class RevocationRoutes(EdgePeers peers)
+{
+    private const int DefaultPage = 50, MostPage = 200;
+
+    /// <summary>Whom the contract names for an admin key, whichever it was; the ledger knows better.</summary>
+    private const string AdminSubject = "did:system:scope-admin";
+
+    private static readonly EnumDescriptor GroupKinds = TypesReflection.Descriptor.FindTypeByName<EnumDescriptor>(nameof(GroupKind));
+
+    public async Task<Answer> RevokeAsync(EdgeCall call)
+    {
+        var request = await call.ReadAsync(ToRequest, async () => await peers.Revocation.RevokeTokensAsync(new(), call.Options));
+        var revoked = (await peers.Revocation.RevokeTokensAsync(request, call.Options)).Results[0].Revocation;
+        return Answer.Ok(json =>
+        {
+            var isNew = revoked.Status == RevocationStatus.Revoked;
+            json.Name("status").Value(isNew ? "revoked" : "already_revoked")
+                .Name("token_hash").Value(revoked.TokenHash)
+                .Time("revoked_at", revoked.RevokedAt);
+            if (isNew) json.Name("event_key").Value(EventKey(revoked.RevokedAt, revoked.TokenHash));
+        });
+    }
+
+    public async Task<Answer> StreamAsync(EdgeCall call)
+    {
+        var page = await peers.Feed.ListRevocationsAsync(new ListRevocationsRequest
+        {
+            PageSize = LimitOf(call.Query["limit"].ToString()),
+            PageToken = call.Query["cursor"].ToString(),
+        }, call.Options);
+        // Newest second first, and within a second by key, as the contract's store lists them.
+        var events = page.Revocations.Select(revocation => (Key: EventKey(revocation.RevokedAt, NameOf(revocation)), Record: revocation))
+            .OrderBy(entry => entry.Key, StringComparer.Ordinal);
+        return Answer.Ok(json =>
+        {
+            json.Name("stream_version").Value("1").Name("events").BeginArray();
+            foreach (var (sequence, entry) in events.Index())
+            {
+                json.BeginObject()
+                    .Name("sequence").Value(sequence + 1)
+                    .Name("key").Value(entry.Key)
+                    .Name("record").BeginObject();
+                WriteRecord(json, entry.Record);
+                json.EndObject().EndObject();
+            }
+            json.EndArray().Name("cursor");
+            if (page.NextPageToken.Length > 0) json.Value(page.NextPageToken);
+            else json.Null();
+            json.Name("list_complete").Value(page.NextPageToken.Length == 0);
+        });
+    }
+
+    private static RevokeTokensRequest ToRequest(JsonBody body)
+    {
+        var target = body.Text("token") is { } token && !JsText.IsBlank(token) ? new RevocationTarget { Token = token }
+            : body.Text("token_hash") is { } hash && !JsText.IsBlank(hash) ? new RevocationTarget { TokenHash = hash }
+            : throw new Refusal(Reason.InvalidRequest, "token or token_hash is required");
+        return new RevokeTokensRequest { Targets = { target }, Reason = body.Text("reason") ?? "" };
+    }
+
+    // The contract knows revocations of token hashes alone. What else the feed has is told all the same, with members of its
+    // own in place of token_hash: a follower must not take silence for "nothing happened".
+    private static void WriteRecord(JsJsonWriter json, Revocation revocation)
+    {
+        if (revocation.Group is { } group)
+        {
+            json.Name("group_kind").Value(GroupKinds.FindValueByNumber((int)group.Kind).Name["GROUP_KIND_".Length..].ToLowerInvariant())
+                .Name("group_key").Value(NameOf(revocation))
+                .Name("blocked").Value(group.Blocked);
+        }
+        else
+        {
+            json.Name(revocation.Token.TokenHash.IsEmpty ? "jti" : "token_hash").Value(NameOf(revocation));
+        }
+        json.Time("revoked_at", revocation.RevokedAt)
+            .Optional("reason", revocation.Reason)
+            .Optional("revoked_by", revocation.RevokedBy.StartsWith("admin:", StringComparison.Ordinal) ? AdminSubject : revocation.RevokedBy);
+    }
+
+    private static string NameOf(Revocation revocation) => revocation switch
+    {
+        { Group: { } group } => Convert.ToHexStringLower(group.Key.Span),
+        { Token.TokenHash: { IsEmpty: false } hash } => Convert.ToHexStringLower(hash.Span),
+        _ => revocation.Token.Jti,
+    };
+
+    private static string EventKey(Timestamp revokedAt, string name) => $"events:revocations:{9_999_999_999 - revokedAt.Seconds:0000000000}:{name}";
+
+    /// <summary>JavaScript's parseInt: digits as far as they go, whatever follows; then brought into range.</summary>
+    internal static int LimitOf(string text)
+    {
+        var digits = JsText.Trim(text).AsSpan();
+        var isNegative = digits is ['-', ..];
+        if (digits is ['-' or '+', ..]) digits = digits[1..];
+        var end = digits.IndexOfAnyExceptInRange('0', '9');
+        if (end >= 0) digits = digits[..end];
+        if (digits.IsEmpty) return DefaultPage;
+        if (isNegative) return 1;
+        return int.TryParse(digits, out var limit) ? Math.Clamp(limit, 1, MostPage) : MostPage;
+    }
+}

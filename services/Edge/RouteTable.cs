@@ -1,0 +1,57 @@
+using System.Collections.Frozen;
+using ClawBureau.Tokens;
+
+namespace ClawBureau.Edge;
+
+/// <summary>Who may call a route (clawscope-http.md 0.1). The owning service judges; here it decides which credential is handed on.</summary>
+internal enum Access
+{
+    /// <summary>Anybody: no credential is handed on, the Edge's own certificate opens it.</summary>
+    Public,
+
+    /// <summary>Class B: what stands in Authorization.</summary>
+    AdminKey,
+
+    /// <summary>Class C: a token, or an admin key where SCOPE_PROTECTED_AUTH_MODE says so.</summary>
+    Protected,
+}
+
+/// <summary>One line of the HTTP contract.</summary>
+internal sealed record Route(string Method, string Path, Access Access, Func<EdgeCall, Task<Answer>> Handle)
+{
+    /// <summary>How this route's contract tells a refusal.</summary>
+    public Func<Refusal, Answer> Refuse { get; init; } = Answer.Refused;
+
+    /// <summary>Answers that hold or concern a token are kept by nobody on the way.</summary>
+    public bool IsPrivate => Method == HttpMethods.Post || Access == Access.Protected;
+}
+
+/// <summary>Every route. What is not here is 404, a wrong method too (clawscope-http.md 0).</summary>
+internal sealed class RouteTable
+{
+    private static readonly Route Unknown = new("", "unknown", Access.Public, _ => throw new Refusal(Reason.NotFound));
+
+    private readonly FrozenDictionary<(string Method, string Path), Route> _routes;
+
+    public RouteTable(EdgeOptions options, KeyRoutes keys, TokenRoutes tokens, RevocationRoutes revocations, VerificationRoutes verification) =>
+        _routes = new Route[]
+        {
+            new("GET", "/health", Access.Public, _ => Task.FromResult(Health(options))),
+            new("GET", "/v1/did", Access.Public, keys.DidAsync),
+            new("GET", "/v1/jwks", Access.Public, keys.JwksAsync),
+            new("GET", "/v1/keys/rotation-contract", Access.Public, keys.RotationContractAsync),
+            new("POST", "/v1/tokens/issue", Access.AdminKey, tokens.IssueAsync) { Refuse = TokenRoutes.RefuseIssue },
+            new("POST", "/v1/tokens/introspect", Access.Public, tokens.IntrospectAsync),
+            new("POST", "/v1/tokens/revoke", Access.Protected, revocations.RevokeAsync),
+            new("GET", "/v1/revocations/stream", Access.Protected, revocations.StreamAsync),
+            new("POST", "/v1/verify/token-control", Access.Public, verification.TokenControlAsync) { Refuse = verification.Refuse },
+        }.ToFrozenDictionary(route => (route.Method, route.Path));
+
+    /// <summary>Exact, also in case and trailing slash.</summary>
+    public Route Find(string method, PathString path) => _routes.GetValueOrDefault((method, path.Value ?? ""), Unknown);
+
+    private static Answer Health(EdgeOptions options) => Answer.Ok(json => json
+        .Name("status").Value("ok")
+        .Name("service").Value("clawscope")
+        .Name("version").Value(options.Version));
+}
