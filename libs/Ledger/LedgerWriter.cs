@@ -105,7 +105,7 @@ public sealed class LedgerWriter : BackgroundService
         {
             _connection ??= await ConnectAsync();
         }
-        catch (Exception failure) when (failure is NpgsqlException or TimeoutException or OperationCanceledException)
+        catch (Exception failure)
         {
             Log.LedgerUnreachable(_log, failure.Message);
             RefuseAll(acts, new Refusal(Reason.LedgerUnavailable, inner: failure));     // nothing was sent
@@ -140,7 +140,7 @@ public sealed class LedgerWriter : BackgroundService
                 });
             }
         }
-        catch (Exception lost) when (lost is NpgsqlException or OperationCanceledException or TimeoutException or IOException)
+        catch (Exception lost)          // whatever the driver calls it: nobody may be left waiting, and nothing may be guessed
         {
             Log.BatchLost(_log, batch.Id, acts.Count, lost.Message);
             await DropConnectionAsync();
@@ -188,7 +188,7 @@ public sealed class LedgerWriter : BackgroundService
                 if (rest.Count > 0) await WriteAsync(rest);
                 return;
             }
-            catch (Exception e) when (e is NpgsqlException or TimeoutException or OperationCanceledException or IOException)
+            catch (Exception e)
             {
                 if (Environment.TickCount64 - started > _options.ResolveWithin.TotalMilliseconds)
                 {

@@ -36,6 +36,20 @@ public sealed class OutcomeTests
     }
 
     [Fact]
+    public async Task An_answer_the_driver_cannot_read_is_looked_up_like_a_lost_one()
+    {
+        PostgresProxy? wire = null;
+        await using var ledger = await LedgerFixture.StartAsync(new LedgerOptions { BatchTimeout = TimeSpan.FromSeconds(1) }, through: s => (wire = new PostgresProxy(s)).ConnectionString);
+        wire!.GarbleNextAnswer();
+        var answer = await ledger.Writer.AppendAsync(Acts.Mint(), CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(20));
+
+        Assert.Equal(Verdict.Recorded, answer.Verdict);
+        Assert.Equal(Verdict.Recorded, (await ledger.Writer.AppendAsync(Acts.Mint(), CancellationToken.None)).Verdict);
+        Assert.Empty(await LedgerChecks.FindViolationsAsync(ledger));
+        await wire.DisposeAsync();
+    }
+
+    [Fact]
     public async Task A_batch_whose_backend_dies_is_told_as_not_written()
     {
         await using var ledger = await LedgerFixture.StartAsync();

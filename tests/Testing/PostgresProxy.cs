@@ -17,6 +17,7 @@ public sealed class PostgresProxy : IAsyncDisposable
     private Task _accepting;
     private volatile TaskCompletionSource? _losing;
     private int _answersToPass;
+    private volatile bool _garbling;
 
     public PostgresProxy(string connectionString)
     {
@@ -63,6 +64,9 @@ public sealed class PostgresProxy : IAsyncDisposable
         return losing.Task;
     }
 
+    /// <summary>The next answer of the server arrives as something no driver understands.</summary>
+    public void GarbleNextAnswer() => _garbling = true;
+
     private async Task AcceptAsync(TcpListener listener)
     {
         while (true)
@@ -93,6 +97,11 @@ public sealed class PostgresProxy : IAsyncDisposable
             {
                 int read = await from.ReceiveAsync(buffer, _end.Token);
                 if (read == 0) break;
+                if (mayLose && _garbling)
+                {
+                    _garbling = false;
+                    buffer.AsSpan(0, read).Fill((byte)'D');         // a data row, and not a short one
+                }
                 if (mayLose && _losing is { } losing)
                 {
                     // ReadyForQuery, the last message of an answer: 'Z', length 5, status.
