@@ -65,12 +65,25 @@ public sealed class LedgerWriter : BackgroundService
         }
         finally
         {
-            lock (_queue)
-            {
-                _stopped = true;
-                foreach (var left in _queue.Take(int.MaxValue)) left.Refuse(new Refusal(Reason.LedgerUnavailable));
-            }
+            RefuseTheRest();
             await DropConnectionAsync();
+        }
+    }
+
+    /// <summary>What was accepted is written before the loop ends; where the loop never came to run, it is refused.</summary>
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        RefuseTheRest();
+    }
+
+    private void RefuseTheRest()
+    {
+        lock (_queue)
+        {
+            _stopped = true;
+            for (var rest = _queue.Take(int.MaxValue); rest.Count > 0; rest = _queue.Take(int.MaxValue))
+                RefuseAll(rest, new Refusal(Reason.LedgerUnavailable));
         }
     }
 

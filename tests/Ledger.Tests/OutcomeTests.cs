@@ -102,11 +102,25 @@ public sealed class OutcomeTests
     {
         await using var ledger = await LedgerFixture.StartAsync();
         var writer = await ledger.StartWriterAsync();
+        await writer.AppendAsync(Acts.Mint(), CancellationToken.None);      // its loop runs
         var accepted = Enumerable.Range(0, 50).Select(_ => writer.AppendAsync(Acts.Mint(), CancellationToken.None)).ToList();
         await writer.StopAsync(CancellationToken.None);
 
         Assert.All(await Task.WhenAll(accepted), a => Assert.Equal(Verdict.Recorded, a.Verdict));
         var refusal = await Assert.ThrowsAsync<Refusal>(() => writer.AppendAsync(Acts.Mint(), CancellationToken.None));
         Assert.Equal(Reason.LedgerUnavailable, refusal.Reason);
+    }
+
+    [Fact]
+    public async Task Acts_of_a_writer_that_never_came_to_run_are_refused_when_it_stops()
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        await using var source = LedgerDatabase.ForWriting(ledger.Database.Issuer);
+        using var writer = new LedgerWriter(source, new LedgerOptions(), Microsoft.Extensions.Logging.Abstractions.NullLogger<LedgerWriter>.Instance);
+        var accepted = Enumerable.Range(0, 3).Select(_ => writer.AppendAsync(Acts.Revoke(TokenHash.Of("same")), CancellationToken.None)).ToList();
+        await writer.StopAsync(CancellationToken.None);
+
+        foreach (var act in accepted)
+            Assert.Equal(Reason.LedgerUnavailable, (await Assert.ThrowsAsync<Refusal>(() => act.WaitAsync(TimeSpan.FromSeconds(10)))).Reason);
     }
 }
