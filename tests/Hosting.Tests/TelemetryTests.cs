@@ -12,6 +12,9 @@ using Microsoft.Extensions.Logging;
 
 namespace ClawBureau.Hosting.Tests;
 
+/// <summary>Alone: while a collector is named, every call of this test process carries a traceparent.</summary>
+[CollectionDefinition(nameof(TelemetryTests), DisableParallelization = true)]
+[Collection(nameof(TelemetryTests))]
 public sealed class TelemetryTests
 {
     [Fact]
