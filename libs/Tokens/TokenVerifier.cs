@@ -26,14 +26,22 @@ public static class TokenVerifier
 
     /// <summary>
     /// Everything <see cref="Verify"/> does but the signature, for a token verified before and kept: time moves on, and keys
-    /// expire. The same bytes under the same public key need no second look.
+    /// expire. The same bytes under the same public key need no second look at their signature.
     /// </summary>
+    /// <param name="current">The token with its key as it stands now.</param>
+    /// <returns>False: what was verified says nothing any more, because the key of that name is another one or is not accepted
+    /// while the token names none; it has to be verified from the start.</returns>
     /// <exception cref="Refusal">As of <see cref="Verify"/>, but for the signature.</exception>
-    public static VerifiedToken Recheck(VerifiedToken token, VerificationKeySet keys, DateTimeOffset now)
+    internal static bool TryRecheck(VerifiedToken token, VerificationKeySet keys, DateTimeOffset now, out VerifiedToken current)
     {
+        current = token;
         RequireCurrent(token.Claims, now);
         if (keys.IsEmpty) throw new Refusal(Reason.SigningNotConfigured);
-        return token.With(RequireAccepted(token.KeyId, keys, now));
+        var key = token.KidSource == KidSource.Header ? RequireAccepted(token.KeyId, keys, now) : keys.Find(token.KeyId);
+        // A key id is 8 bytes of a hash: two keys that share one can be made, and must not share what was verified.
+        if (key is null || !key.IsAcceptedAt(now) || !key.PublicKey.SequenceEqual(token.Key.PublicKey)) return false;
+        current = token.With(key);
+        return true;
     }
 
     /// <summary>Not expired, without leeway; and not from a future that differing clocks do not explain.</summary>

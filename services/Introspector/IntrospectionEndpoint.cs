@@ -5,7 +5,7 @@ using Grpc.Core;
 namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.introspection.v1 on the wire.</summary>
-public sealed class IntrospectionEndpoint(LedgerFollower follower, LiveSet live, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
+public sealed class IntrospectionEndpoint(LedgerFollower follower, LiveSet live, VerifiedTokenCache verifiedTokens, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
 {
     public override async Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
     {
@@ -45,7 +45,7 @@ public sealed class IntrospectionEndpoint(LedgerFollower follower, LiveSet live,
         VerifiedToken verified;
         try
         {
-            verified = TokenVerifier.Verify(TokenParser.Parse(token), follower.Keys, time.GetUtcNow());
+            verified = verifiedTokens.Verify(token, follower.Keys, time.GetUtcNow());
         }
         catch (Refusal refusal) when (refusal.Reason is not (Reason.SigningNotConfigured or Reason.SigningConfigInvalid))
         {

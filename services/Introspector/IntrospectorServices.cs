@@ -1,6 +1,7 @@
 using ClawBureau.Hosting;
 using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
+using ClawBureau.Tokens;
 
 namespace ClawBureau.Introspector;
 
@@ -13,6 +14,7 @@ public static class IntrospectorServices
         services.AddSingleton(s => LedgerDatabase.ForReading(s.GetRequiredService<IntrospectorOptions>().Database));
         services.AddSingleton<LedgerReader>();
         services.AddSingleton<LiveSet>();
+        services.AddSingleton(new VerifiedTokenCache());
         services.AddSingleton<FeedRing>();
         services.AddSingleton<LedgerFollower>();
         services.AddHostedService(s => s.GetRequiredService<LedgerFollower>());

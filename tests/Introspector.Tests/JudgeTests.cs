@@ -1,6 +1,7 @@
 using ClawBureau.Hosting.Refusals;
 using ClawBureau.Protos.Introspection.V1;
 using ClawBureau.Tokens;
+using Microsoft.Extensions.DependencyInjection;
 using Wire = ClawBureau.Protos.Types.V1;
 
 namespace ClawBureau.Introspector.Tests;
@@ -151,6 +152,18 @@ public sealed class JudgeTests
         Assert.True((await introspector.IntrospectAsync(token)).Active);
         await introspector.SetKeyAsync(KeyState.Retired);
         Assert.Equal(Wire.Reason.TokenKidExpired, (await introspector.IntrospectAsync(token)).InactiveReason);
+    }
+
+    [Fact]
+    public async Task A_token_verified_before_is_asked_about_revocation_all_the_same()
+    {
+        await using var introspector = await IntrospectorFixture.StartAsync(Tuning.OnlyWhenAsked);
+        var cache = introspector.Process.Services.GetRequiredService<VerifiedTokenCache>();
+        var token = introspector.Sign();
+        for (int call = 0; call < 3; call++) Assert.True((await introspector.IntrospectAsync(token)).Active);
+        await introspector.RevokeAsync(token);
+        Assert.Equal(Wire.Reason.TokenRevoked, (await introspector.IntrospectAsync(token)).InactiveReason);
+        Assert.Equal(1, cache.Misses);
     }
 
     [Fact]

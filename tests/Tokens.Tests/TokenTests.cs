@@ -157,23 +157,6 @@ public sealed class TokenTests
     }
 
     [Fact]
-    public void A_kept_token_is_still_judged_by_time_and_key()
-    {
-        using var key = TestTokens.Key();
-        var keys = TestTokens.Keys(key);
-        var verified = TokenVerifier.Verify(TokenParser.Parse(TokenSigner.Sign(TestTokens.Claims(), key).Compact), keys, TestTokens.Now);
-        Assert.Same(verified, TokenVerifier.Recheck(verified, keys, TestTokens.Now.AddSeconds(1)));
-
-        Assert.Equal(Reason.TokenExpired, Recheck(keys, TestTokens.Now.AddSeconds(600)));
-        Assert.Equal(Reason.TokenUnknownKid, Recheck(TestTokens.Keys(TestTokens.Key(11)), TestTokens.Now));
-        var retired = new VerificationKeySet([key.VerificationKey.With(KeyState.Retired, null)]);
-        Assert.Equal(Reason.TokenKidExpired, Recheck(retired, TestTokens.Now));
-
-        Reason Recheck(VerificationKeySet set, DateTimeOffset now) =>
-            TestTokens.Refused(() => TokenVerifier.Recheck(verified, set, now)).Reason;
-    }
-
-    [Fact]
     public void A_foreign_keys_token_says_so()
     {
         using var key = TestTokens.Key();

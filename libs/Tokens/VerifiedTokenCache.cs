@@ -1,0 +1,159 @@
+using System.Buffers;
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using System.Text;
+
+namespace ClawBureau.Tokens;
+
+/// <summary>
+/// Verifies tokens and remembers which signatures were good, so that the same text is not checked twice. It answers exactly as
+/// <see cref="TokenParser"/> and <see cref="TokenVerifier"/> do: on a hit only parsing and the signature are left out, while
+/// expiry and the key, as the set that is passed has it now, are judged at every use. Nothing can be taken out of it in another
+/// way, it knows nothing of revocation, and refusals are not kept. Safe for concurrent use; a hit takes no lock and allocates
+/// nothing.
+/// </summary>
+/// <param name="maxTokens">Tokens held at most. 65,536.</param>
+/// <param name="maxBytes">Memory held at most, by an estimate that is never too low. 64 MiB.</param>
+public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 64 << 20)
+{
+    private const int OnStack = 2048;
+
+    // Claims, key reference, dictionary node, ring slot, and the headers of up to 25 strings.
+    private const int FixedCost = 2048;
+
+    private readonly ConcurrentDictionary<TokenHash, Entry> _byHash = new();
+    private readonly Lock _lock = new();
+    private readonly List<Entry> _ring = [];        // locked: every entry of _byHash, in no order that matters
+    private int _hand;                              // locked: where the search for one to forget goes on
+    private long _bytes;                            // written under the lock
+    private long _misses;
+
+    /// <summary>Tokens held.</summary>
+    public int Count => _byHash.Count;
+
+    /// <summary>Memory held, estimated.</summary>
+    public long Bytes => Volatile.Read(ref _bytes);
+
+    /// <summary>Calls that had to verify from the start, with whatever result.</summary>
+    public long Misses => Volatile.Read(ref _misses);
+
+    /// <summary>
+    /// The token, judged by form, claims, expiry, key and signature as of now. It may be revoked all the same: ask that
+    /// afterwards, at every use.
+    /// </summary>
+    /// <param name="compact">The token and nothing else.</param>
+    /// <param name="keys">Every key that is known at this moment; never one that was kept from an earlier call.</param>
+    /// <param name="now">The caller's clock.</param>
+    /// <exception cref="Refusal">As of <see cref="TokenParser.Parse(string)"/> and <see cref="TokenVerifier.Verify"/>.</exception>
+    [SkipLocalsInit]
+    public VerifiedToken Verify(string compact, VerificationKeySet keys, DateTimeOffset now)
+    {
+        ArgumentNullException.ThrowIfNull(compact);
+        // What is longer, or is not ASCII, cannot be here; the parser says what is wrong with it.
+        if (compact.Length > TokenLimits.MaxTokenBytes) return VerifyAnew(TokenParser.Parse(compact), keys, now);
+        byte[]? rented = null;
+        Span<byte> bytes = compact.Length <= OnStack ? stackalloc byte[OnStack] : rented = ArrayPool<byte>.Shared.Rent(compact.Length);
+        try
+        {
+            return Ascii.FromUtf16(compact, bytes, out var length) == OperationStatus.Done
+                ? Verify(bytes[..length], keys, now)
+                : VerifyAnew(TokenParser.Parse(compact), keys, now);
+        }
+        finally
+        {
+            if (rented is not null) ArrayPool<byte>.Shared.Return(rented, clearArray: true);
+        }
+    }
+
+    /// <inheritdoc cref="Verify(string, VerificationKeySet, DateTimeOffset)"/>
+    public VerifiedToken Verify(ReadOnlySpan<byte> compact, VerificationKeySet keys, DateTimeOffset now)
+    {
+        if (compact.Length <= TokenLimits.MaxTokenBytes
+            && _byHash.TryGetValue(TokenHash.Of(compact), out var entry)
+            && TokenVerifier.TryRecheck(entry.Token, keys, now, out var current))
+        {
+            if (!ReferenceEquals(current, entry.Token)) entry.Token = current;
+            if (!entry.Used) entry.Used = true;
+            return current;
+        }
+        return VerifyAnew(TokenParser.Parse(compact), keys, now);
+    }
+
+    private VerifiedToken VerifyAnew(ParsedToken parsed, VerificationKeySet keys, DateTimeOffset now)
+    {
+        Interlocked.Increment(ref _misses);
+        var verified = TokenVerifier.Verify(parsed, keys, now);
+        Keep(new Entry(verified, CostOf(parsed)));
+        return verified;
+    }
+
+    private void Keep(Entry entry)
+    {
+        if (entry.Cost > maxBytes || maxTokens < 1) return;
+        lock (_lock)
+        {
+            if (_byHash.TryGetValue(entry.Token.TokenHash, out var present))
+            {
+                present.Token = entry.Token;        // verified once more, under a newer key perhaps
+                return;
+            }
+            while (_ring.Count >= maxTokens || _bytes + entry.Cost > maxBytes) ForgetOne();
+            _ring.Add(entry);
+            _byHash[entry.Token.TokenHash] = entry;
+            Volatile.Write(ref _bytes, _bytes + entry.Cost);
+        }
+    }
+
+    /// <summary>Second chance: of the tokens not used since the hand last passed, the next one. A flood of tokens used once pushes itself out.</summary>
+    private void ForgetOne()
+    {
+        while (true)
+        {
+            if (_hand >= _ring.Count) _hand = 0;
+            var entry = _ring[_hand];
+            if (entry.Used)
+            {
+                entry.Used = false;
+                _hand++;
+                continue;
+            }
+            _ring[_hand] = _ring[^1];
+            _ring.RemoveAt(_ring.Count - 1);
+            _hand++;
+            _byHash.TryRemove(entry.Token.TokenHash, out _);
+            Volatile.Write(ref _bytes, _bytes - entry.Cost);
+            return;
+        }
+    }
+
+    /// <summary>Text is at most as many UTF-16 units as the payload has bytes; each item of a list is a string of its own and two references.</summary>
+    private static int CostOf(ParsedToken token)
+    {
+        const int perItem = 48;
+        var items = token.Claims.Audience.Values.Count + token.Claims.Scope.Count;
+        return FixedCost + 2 * Base64UrlText.DecodedLength(token.SigningInput.Length) + perItem * items;
+    }
+
+    /// <param name="cost">Bytes, estimated.</param>
+    private sealed class Entry(VerifiedToken token, int cost)
+    {
+        private volatile VerifiedToken _token = token;
+        private volatile bool _used;
+
+        /// <summary>Replaced by the same token under a key that changed its state; by whom first does not matter.</summary>
+        internal VerifiedToken Token
+        {
+            get => _token;
+            set => _token = value;
+        }
+
+        internal int Cost { get; } = cost;
+
+        /// <summary>Set by a hit, taken back by the hand.</summary>
+        internal bool Used
+        {
+            get => _used;
+            set => _used = value;
+        }
+    }
+}
