@@ -39,16 +39,25 @@ public readonly record struct GroupKey
     /// <param name="value">The subject, mission id … as it stands in the claims; empty for <see cref="RevocationKind.Everything"/>.</param>
     public static GroupKey Of(RevocationKind kind, string ownerScope, string value)
     {
+        var hash = new byte[SHA256.HashSizeInBytes];
+        Write(kind, ownerScope, value, hash);
+        return new GroupKey(kind, hash);
+    }
+
+    /// <summary>The same without the object: the 32 bytes of <see cref="Hash"/> into <paramref name="hash"/>.</summary>
+    internal static void Write(RevocationKind kind, string ownerScope, string value, Span<byte> hash)
+    {
         if (kind == RevocationKind.Token)
             throw new ArgumentException("a token is not a group", nameof(kind));
         int scopeLength = Encoding.UTF8.GetByteCount(ownerScope), valueLength = Encoding.UTF8.GetByteCount(value);
-        var text = new byte[2 + 4 + scopeLength + 4 + valueLength];
+        int length = 2 + 4 + scopeLength + 4 + valueLength;
+        Span<byte> text = length <= 512 ? stackalloc byte[length] : new byte[length];
         BinaryPrimitives.WriteInt16BigEndian(text, (short)kind);
-        BinaryPrimitives.WriteInt32BigEndian(text.AsSpan(2), scopeLength);
-        Encoding.UTF8.GetBytes(ownerScope, text.AsSpan(6));
-        BinaryPrimitives.WriteInt32BigEndian(text.AsSpan(6 + scopeLength), valueLength);
-        Encoding.UTF8.GetBytes(value, text.AsSpan(10 + scopeLength));
-        return new GroupKey(kind, SHA256.HashData(text));
+        BinaryPrimitives.WriteInt32BigEndian(text[2..], scopeLength);
+        Encoding.UTF8.GetBytes(ownerScope, text[6..]);
+        BinaryPrimitives.WriteInt32BigEndian(text[(6 + scopeLength)..], valueLength);
+        Encoding.UTF8.GetBytes(value, text[(10 + scopeLength)..]);
+        SHA256.HashData(text, hash);
     }
 
     /// <summary>A key read back from the ledger or the feed.</summary>

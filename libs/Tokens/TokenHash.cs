@@ -71,6 +71,8 @@ public readonly struct TokenHash : IEquatable<TokenHash>
 
     public bool Equals(TokenHash other) => Bytes32.Same(_bytes, other._bytes);
 
+    internal Bytes32 Bytes => _bytes;
+
     public override bool Equals(object? obj) => obj is TokenHash other && Equals(other);
 
     public override int GetHashCode() => Bytes32.HashCodeOf(_bytes);

@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using ClawBureau.Hosting.Callers;
 using ClawBureau.Hosting.Calls;
-using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;

@@ -1,5 +1,4 @@
 using System.Threading.Channels;
-using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;

@@ -1,6 +1,6 @@
-using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
+using ClawBureau.Tokens;
 
 namespace ClawBureau.Introspector;
 

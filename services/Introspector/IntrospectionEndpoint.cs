@@ -5,7 +5,7 @@ using Grpc.Core;
 namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.introspection.v1 on the wire.</summary>
-public sealed class IntrospectionEndpoint(LedgerFollower follower, LiveSet live, VerifiedTokenCache verifiedTokens, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
+public sealed class IntrospectionEndpoint(LedgerFollower follower, RevocationSet live, VerifiedTokenCache verifiedTokens, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
 {
     public override async Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
     {
@@ -51,6 +51,6 @@ public sealed class IntrospectionEndpoint(LedgerFollower follower, LiveSet live,
         {
             return Mapping.ToInactive(TokenHash.Of(token), refusal);        // a token that is not good is an answer
         }
-        return Mapping.ToAnswer(verified, live.Find(verified.TokenHash, verified.Claims, verified.KeyId));
+        return Mapping.ToAnswer(verified, live.Find(verified));
     }
 }

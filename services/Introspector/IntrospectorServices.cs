@@ -13,7 +13,7 @@ public static class IntrospectorServices
         services.AddSettings(IntrospectorOptions.Read);
         services.AddSingleton(s => LedgerDatabase.ForReading(s.GetRequiredService<IntrospectorOptions>().Database));
         services.AddSingleton<LedgerReader>();
-        services.AddSingleton<LiveSet>();
+        services.AddSingleton<RevocationSet>();
         services.AddSingleton(new VerifiedTokenCache());
         services.AddSingleton<FeedRing>();
         services.AddSingleton<LedgerFollower>();

@@ -1,6 +1,5 @@
 using ClawBureau.Hosting.Health;
 using ClawBureau.Hosting.Refusals;
-using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Tokens;
 
@@ -15,7 +14,7 @@ public readonly record struct Reading(Revision Revision, long StartedAt);
 /// request rate (DESIGN "Revocation", 1).
 /// </summary>
 public sealed class LedgerFollower(
-    LedgerReader ledger, LiveSet live, FeedRing ring, IntrospectorOptions options, Readiness readiness, TimeProvider time, ILogger<LedgerFollower> log)
+    LedgerReader ledger, RevocationSet live, FeedRing ring, IntrospectorOptions options, Readiness readiness, TimeProvider time, ILogger<LedgerFollower> log)
     : BackgroundService
 {
     private const string Condition = "ledger";
@@ -152,7 +151,7 @@ public sealed class LedgerFollower(
     {
         await ledger.RequireCurrentAsync(cancellationToken);
         var snapshot = await ledger.ReadSnapshotAsync(cancellationToken);
-        foreach (var row in snapshot.Rows) live.Apply(row);
+        live.Replace(snapshot.Rows.Select(row => row.ToEntry()));
         ring.Begin(snapshot.Revision.RevocationSeq);
         TakeKeys(snapshot.Keys);
         (_epoch, _seq) = (snapshot.Revision.Epoch, snapshot.Revision.Seq);
@@ -195,7 +194,7 @@ public sealed class LedgerFollower(
         {
             poll = await AskAsync(deadline => ledger.PollAsync(ring.Head, deadline));
             RequireSound(poll);
-            foreach (var row in poll.Rows) live.Apply(row);
+            foreach (var row in poll.Rows) live.Apply(row.ToEntry());
             if (poll.Rows.Count > 0) ring.Append(poll.Rows);
         }
         while (ring.Head < poll.Revision.RevocationSeq);

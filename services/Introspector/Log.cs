@@ -1,4 +1,3 @@
-using ClawBureau.Ledger;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.Introspector;

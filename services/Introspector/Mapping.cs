@@ -1,6 +1,5 @@
 using ClawBureau.Hosting.Claims;
 using ClawBureau.Hosting.Refusals;
-using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Protos.Introspection.V1;

@@ -1,4 +1,3 @@
-using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Keys.V1;
 using ClawBureau.Tokens;

@@ -1,6 +1,7 @@
 using ClawBureau.Hosting.Health;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Introspection.V1;
+using ClawBureau.Tokens;
 using Grpc.AspNetCore.Server;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
@@ -70,7 +71,7 @@ public sealed class FreshnessTests
             services.AddSingleton(arrivals);
             services.AddOptions<GrpcServiceOptions>().Configure(grpc => grpc.Interceptors.Add<ArrivalInterceptor>());
             services.AddSingleton(s => new LedgerFollower(
-                s.GetRequiredService<LedgerReader>(), s.GetRequiredService<LiveSet>(), s.GetRequiredService<FeedRing>(), s.GetRequiredService<IntrospectorOptions>(),
+                s.GetRequiredService<LedgerReader>(), s.GetRequiredService<RevocationSet>(), s.GetRequiredService<FeedRing>(), s.GetRequiredService<IntrospectorOptions>(),
                 s.GetRequiredService<Readiness>(), s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<LedgerFollower>>())
             { JoinsReadUnderWay = joinsReadUnderWay });
         });

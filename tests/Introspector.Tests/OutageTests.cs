@@ -6,6 +6,7 @@ using Google.Protobuf.WellKnownTypes;
 using Npgsql;
 using FrameCase = ClawBureau.Protos.Feed.V1.WatchRevocationsResponse.FrameOneofCase;
 using Reason = ClawBureau.Tokens.Reason;
+using Revision = ClawBureau.Protos.Types.V1.Revision;
 
 namespace ClawBureau.Introspector.Tests;
 

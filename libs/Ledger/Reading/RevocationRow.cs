@@ -23,6 +23,20 @@ public sealed record RevocationRow
 
     /// <summary>Tokens of the group with iat at or before this are dead, blocked or not; 0: none.</summary>
     public long Cut { get; init; }
+
+    /// <summary>What it says, without why.</summary>
+    public RevocationEntry ToEntry() => new()
+    {
+        RevocationSeq = RevocationSeq,
+        Seq = Seq,
+        RevokedAt = RevokedAt,
+        TokenHash = TokenHash,
+        Jti = Jti,
+        ExpiresAt = ExpiresAt,
+        Group = Group,
+        Blocked = Blocked,
+        Cut = Cut,
+    };
 }
 
 /// <summary>A key as the ledger knows it.</summary>

@@ -1,3 +1,4 @@
+using ClawBureau.Tokens;
 using Npgsql;
 using NpgsqlTypes;
 

@@ -1,4 +1,4 @@
-namespace ClawBureau.Ledger;
+namespace ClawBureau.Tokens;
 
 /// <summary>Place of an act in the ledger: 1, 2, 3 … without gaps, in commit order, within one epoch.</summary>
 public readonly record struct Seq(long Value) : IComparable<Seq>
