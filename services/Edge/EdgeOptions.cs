@@ -1,6 +1,7 @@
 using System.Net;
 using System.Reflection;
 using ClawBureau.Hosting;
+using ClawBureau.Hosting.Peers;
 
 namespace ClawBureau.Edge;
 
@@ -17,14 +18,14 @@ public enum ProtectedAuthMode
 /// <summary>What an Edge is told at start.</summary>
 public sealed class EdgeOptions
 {
-    /// <summary>CLAW_ISSUER: https address of the Issuer. Required.</summary>
-    public required Uri Issuer { get; init; }
+    /// <summary>CLAW_ISSUER: https address of the Issuer, or those of several replicas with commas between. Required.</summary>
+    public required PeerAddresses Issuer { get; init; }
 
-    /// <summary>CLAW_INTROSPECTOR: https address of the Introspector. Required.</summary>
-    public required Uri Introspector { get; init; }
+    /// <summary>CLAW_INTROSPECTOR: the same of the Introspector. Required.</summary>
+    public required PeerAddresses Introspector { get; init; }
 
-    /// <summary>CLAW_VERIFIER: https address of the Verifier. Without it /v1/verify answers 503 DEPENDENCY_NOT_CONFIGURED.</summary>
-    public Uri? Verifier { get; init; }
+    /// <summary>CLAW_VERIFIER: the same of the Verifier. Without it /v1/verify answers 503 DEPENDENCY_NOT_CONFIGURED.</summary>
+    public PeerAddresses? Verifier { get; init; }
 
     /// <summary>CLAW_EDGE_HTTP: a loopback address for plain HTTP, such as http://127.0.0.1:7405, for browsers and curl on this machine. Default none.</summary>
     public IPEndPoint? PlainHttp { get; init; }
@@ -38,17 +39,13 @@ public sealed class EdgeOptions
     /// <exception cref="StartRefused">A setting is missing or cannot be used; the sentence names it.</exception>
     public static EdgeOptions Read(Settings settings) => new()
     {
-        Issuer = ToPeer("CLAW_ISSUER", settings.Required("CLAW_ISSUER", "to the Issuer's address, such as https://127.0.0.1:7410")),
-        Introspector = ToPeer("CLAW_INTROSPECTOR", settings.Required("CLAW_INTROSPECTOR", "to the Introspector's address, such as https://127.0.0.1:7420")),
-        Verifier = settings.Text("CLAW_VERIFIER") is { } verifier ? ToPeer("CLAW_VERIFIER", verifier) : null,
+        Issuer = PeerAddresses.Require(settings, "CLAW_ISSUER", "to the Issuer's address, such as https://127.0.0.1:7410"),
+        Introspector = PeerAddresses.Require(settings, "CLAW_INTROSPECTOR", "to the Introspector's address, such as https://127.0.0.1:7420"),
+        Verifier = PeerAddresses.Read(settings, "CLAW_VERIFIER"),
         PlainHttp = settings.Text("CLAW_EDGE_HTTP") is { } plain ? ToPlainHttp(plain) : null,
         ProtectedAuth = settings.Text("SCOPE_PROTECTED_AUTH_MODE") == "admin_token" ? ProtectedAuthMode.AdminToken : ProtectedAuthMode.CanonicalCst,
         Version = settings.Text("SCOPE_VERSION") ?? typeof(EdgeOptions).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0],
     };
-
-    private static Uri ToPeer(string name, string text) => Uri.TryCreate(text, UriKind.Absolute, out var address) && address.Scheme == Uri.UriSchemeHttps
-        ? address
-        : throw new StartRefused($"{name} is '{text}': set it to an https address.");
 
     private static IPEndPoint ToPlainHttp(string text)
     {

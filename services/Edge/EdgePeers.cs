@@ -39,9 +39,9 @@ public sealed class EdgePeers : IDisposable
         Feed = new(introspector);
         if (edge.Verifier is { } verifier) _verification = new(Open(verifier));
 
-        CallInvoker Open(Uri address)
+        CallInvoker Open(PeerAddresses addresses)
         {
-            var channel = PeerChannel.Create(address, peer, time, log);
+            var channel = PeerChannel.Create(addresses, peer, time, log);
             _channels.Add(channel);
             return channel.Calls;
         }

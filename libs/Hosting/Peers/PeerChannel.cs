@@ -6,6 +6,9 @@ using ClawBureau.Hosting.Tls;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
 using Grpc.Net.Client;
+using Grpc.Net.Client.Balancer;
+using Grpc.Net.Client.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -13,11 +16,18 @@ namespace ClawBureau.Hosting.Peers;
 
 /// <summary>
 /// The way to another process: TLS that trusts one CA, HTTP/2 with keepalive pings, a deadline on every unary call, refusals as
-/// <see cref="Tokens.Refusal"/>. Nothing is retried here: whoever calls knows what may be repeated.
+/// <see cref="Tokens.Refusal"/>. Calls to a peer with several replicas go to those that can be reached, in turn; one that comes
+/// back is used again. Nothing is retried here: whoever calls knows what may be repeated.
 /// </summary>
 public sealed class PeerChannel : IDisposable
 {
-    private PeerChannel(GrpcChannel channel, CallInvoker calls) => (Channel, Calls) = (channel, calls);
+    // A replica that was restarted is back within a second or two; the library's own bound is two minutes.
+    private static readonly TimeSpan FirstReconnect = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan MostReconnect = TimeSpan.FromSeconds(1);
+
+    private readonly ServiceProvider? _replicas;
+
+    private PeerChannel(GrpcChannel channel, CallInvoker calls, ServiceProvider? replicas) => (Channel, Calls, _replicas) = (channel, calls, replicas);
 
     public GrpcChannel Channel { get; }
 
@@ -25,9 +35,20 @@ public sealed class PeerChannel : IDisposable
     public CallInvoker Calls { get; }
 
     /// <exception cref="StartRefused">A file is missing or unusable, or the address is plain http where that is not admitted.</exception>
-    public static PeerChannel Create(Uri address, PeerOptions options, TimeProvider? time = null, ILogger<PeerChannel>? logger = null)
+    public static PeerChannel Create(Uri address, PeerOptions options, TimeProvider? time = null, ILogger<PeerChannel>? logger = null) =>
+        Create(new PeerAddresses(address), options, time, logger);
+
+    /// <exception cref="StartRefused">As above; all addresses have one scheme.</exception>
+    public static PeerChannel Create(PeerAddresses addresses, PeerOptions options, TimeProvider? time = null, ILogger<PeerChannel>? logger = null)
     {
         time ??= TimeProvider.System;
+        bool encrypted = addresses.All[0].Scheme == Uri.UriSchemeHttps;
+        foreach (var address in addresses.All)
+        {
+            if ((address.Scheme == Uri.UriSchemeHttps) != encrypted) throw new StartRefused($"The addresses {addresses} are of one peer, but not of one scheme: use https for all.");
+            if (!encrypted && (!address.IsLoopback || !options.AllowPlaintext))
+                throw new StartRefused($"{address} is not https: plain http is used on loopback only, and only where it is allowed.");
+        }
         var handler = new SocketsHttpHandler
         {
             ConnectTimeout = options.ConnectTimeout,
@@ -40,22 +61,37 @@ public sealed class PeerChannel : IDisposable
             UseCookies = false,
             UseProxy = false,
         };
-        if (address.Scheme == Uri.UriSchemeHttps)
-            handler.SslOptions = Tls(options, time, logger ?? NullLogger<PeerChannel>.Instance);
-        else if (!address.IsLoopback || !options.AllowPlaintext)
-            throw new StartRefused($"{address} is not https: plain http is used on loopback only, and only where it is allowed.");
+        if (encrypted) handler.SslOptions = Tls(options, time, logger ?? NullLogger<PeerChannel>.Instance);
 
-        var channel = GrpcChannel.ForAddress(address, new GrpcChannelOptions
+        var channelOptions = new GrpcChannelOptions
         {
             HttpHandler = handler,
             DisposeHttpClient = true,
             MaxReceiveMessageSize = options.MaxMessageBytes,
-        });
+        };
+        var replicas = addresses.All.Count > 1 ? Replicas(addresses) : null;
+        if (replicas is not null)
+        {
+            channelOptions.Credentials = encrypted ? ChannelCredentials.SecureSsl : ChannelCredentials.Insecure;
+            channelOptions.ServiceProvider = replicas;
+            channelOptions.ServiceConfig = new ServiceConfig { LoadBalancingConfigs = { new RoundRobinConfig() } };
+            (channelOptions.InitialReconnectBackoff, channelOptions.MaxReconnectBackoff) = (FirstReconnect, MostReconnect);
+        }
+        var channel = GrpcChannel.ForAddress(replicas is null ? addresses.All[0] : new Uri("static:///replicas"), channelOptions);
         var calls = channel.Intercept(new RefusalClientInterceptor(), new CallDefaults(options.AdminKey, options.UnaryDeadline, time));
-        return new PeerChannel(channel, calls);
+        return new PeerChannel(channel, calls, replicas);
     }
 
-    public void Dispose() => Channel.Dispose();
+    public void Dispose()
+    {
+        Channel.Dispose();
+        _replicas?.Dispose();
+    }
+
+    /// <summary>What tells the channel its addresses.</summary>
+    private static ServiceProvider Replicas(PeerAddresses addresses) => new ServiceCollection()
+        .AddSingleton<ResolverFactory>(new StaticResolverFactory(_ => addresses.All.Select(address => new BalancerAddress(address.Host, address.Port))))
+        .BuildServiceProvider();
 
     private static SslClientAuthenticationOptions Tls(PeerOptions options, TimeProvider time, ILogger logger)
     {
