@@ -1,7 +1,7 @@
 using System.CommandLine;
-using System.Text.Json;
 using ClawBureau.Hosting;
 using ClawBureau.Hosting.Peers;
+using ClawBureau.Stack;
 using ClawBureau.Tokens;
 using Grpc.Core;
 
@@ -18,12 +18,16 @@ internal sealed class Connection
     private readonly Option<string?> _key = new("--admin-key-file") { Description = "File with the admin key (CLAW_ADMIN_KEY_FILE)." };
     private readonly string _service;
 
-    /// <param name="service">issuer or introspector.</param>
+    /// <param name="service">Its name, such as issuer or audit-sink.</param>
     public Connection(string service)
     {
         _service = service;
-        _address = new Option<string?>("--" + service) { Description = $"Address of the {service}, https://host:port (CLAW_{service.ToUpperInvariant()})." };
+        _address = new Option<string?>("--" + service) { Description = $"Address of the {service}, https://host:port; several with commas between ({Variable})." };
     }
+
+    private string Variable => "CLAW_" + Member.ToUpperInvariant();
+
+    private string Member => _service.Replace('-', '_');
 
     public static string DefaultStateFolder => Path.Combine(".claw", "state");
 
@@ -41,16 +45,15 @@ internal sealed class Connection
     public async Task<T> CallAsync<T>(ParseResult parsed, Func<PeerChannel, Task<T>> call)
     {
         var described = ReadDescription(parsed.GetValue(_state) ?? DefaultStateFolder);
-        var address = parsed.GetValue(_address) ?? Environment.GetEnvironmentVariable("CLAW_" + _service.ToUpperInvariant()) ?? described.GetValueOrDefault(_service)
-            ?? throw new UsageException($"No {_service} to speak to: start a stack with `claw up`, or say --{_service} https://host:port (CLAW_{_service.ToUpperInvariant()}).");
-        if (!Uri.TryCreate(address, UriKind.Absolute, out var uri)) throw new UsageException($"--{_service}: '{address}' is no address; it looks like https://host:port.");
+        var addresses = Given(parsed) ?? (described?.Services.TryGetValue(Member, out var processes) == true ? new PeerAddresses([.. processes.Select(p => p.Url)]) : null)
+            ?? throw new UsageException($"No {_service} to speak to: start a stack with `claw up`, or say --{_service} https://host:port ({Variable}).");
         var options = new PeerOptions
         {
-            CaFile = parsed.GetValue(_ca) ?? Environment.GetEnvironmentVariable("CLAW_CA_FILE") ?? described.GetValueOrDefault("ca_file"),
-            AdminKey = ReadKey(parsed.GetValue(_key) ?? Environment.GetEnvironmentVariable("CLAW_ADMIN_KEY_FILE") ?? described.GetValueOrDefault("admin_key_file")),
+            CaFile = parsed.GetValue(_ca) ?? Environment.GetEnvironmentVariable("CLAW_CA_FILE") ?? described?.CaFile,
+            AdminKey = ReadKey(parsed.GetValue(_key) ?? Environment.GetEnvironmentVariable("CLAW_ADMIN_KEY_FILE") ?? described?.AdminKeyFile),
         };
-        if (options.CaFile is null && uri.Scheme == Uri.UriSchemeHttps) throw new UsageException("Say which CA signed the service's certificate: --ca-file (CLAW_CA_FILE).");
-        using var channel = Create(uri, options);
+        if (options.CaFile is null && addresses.All[0].Scheme == Uri.UriSchemeHttps) throw new UsageException("Say which CA signed the service's certificate: --ca-file (CLAW_CA_FILE).");
+        using var channel = Create(addresses, options);
         try
         {
             return await call(channel);
@@ -58,15 +61,35 @@ internal sealed class Connection
         catch (Refusal refusal) when (refusal.InnerException is RpcException { Status.DebugException: { } cause } && refusal.Reason == Reason.PeerUnavailable)
         {
             // Ours, not one that the service passed on.
-            throw new UnreachableException($"the {_service} at {uri} does not answer ({(refusal.Sentence ?? cause.Message).TrimEnd('.')})", refusal);
+            throw new UnreachableException($"the {_service} at {addresses} does not answer ({(refusal.Sentence ?? cause.Message).TrimEnd('.')})", refusal);
         }
     }
 
-    private static PeerChannel Create(Uri address, PeerOptions options)
+    private static StackDescription? ReadDescription(string state)
     {
         try
         {
-            return PeerChannel.Create(address, options);
+            return StackDescription.Read(state);
+        }
+        catch (StackException e)
+        {
+            throw new UsageException(e.Message);
+        }
+    }
+
+    private PeerAddresses? Given(ParseResult parsed)
+    {
+        if ((parsed.GetValue(_address) ?? Environment.GetEnvironmentVariable(Variable)) is not { } text) return null;
+        return new PeerAddresses([.. text.Split(',', StringSplitOptions.TrimEntries).Select(part => Uri.TryCreate(part, UriKind.Absolute, out var address)
+            ? address
+            : throw new UsageException($"--{_service}: '{part}' is no address; it looks like https://host:port."))]);
+    }
+
+    private static PeerChannel Create(PeerAddresses addresses, PeerOptions options)
+    {
+        try
+        {
+            return PeerChannel.Create(addresses, options);
         }
         catch (StartRefused refused)
         {
@@ -80,23 +103,5 @@ internal sealed class Connection
         if (!File.Exists(file)) throw new UsageException($"The admin key file {file} does not exist.");
         var key = File.ReadAllText(file).Trim();
         return key.Length > 0 && key.All(c => c is > ' ' and <= '~') ? key : throw new UsageException($"The admin key file {file} holds no admin key: that is one line without blanks.");
-    }
-
-    /// <summary>The texts of a stack's description; none where no stack runs.</summary>
-    private static Dictionary<string, string> ReadDescription(string state)
-    {
-        var file = Path.Combine(state, "stack.json");
-        if (!File.Exists(file)) return [];
-        try
-        {
-            using var document = JsonDocument.Parse(File.ReadAllText(file));
-            return document.RootElement.EnumerateObject()
-                .Where(m => m.Value.ValueKind == JsonValueKind.String)
-                .ToDictionary(m => m.Name, m => m.Value.GetString()!, StringComparer.Ordinal);
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
-            throw new UsageException($"{file} does not describe a stack: choose another folder with --state, or start the stack anew.");
-        }
     }
 }

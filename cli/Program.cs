@@ -8,6 +8,8 @@ var root = new Command("claw", "Claw Bureau: scoped, short-lived tokens for agen
 {
     DemoVerb.Create(),
     UpVerb.Create(),
+    DownVerb.Create(),
+    StatusVerb.Create(),
     MigrateVerb.Create(),
     TokenVerbs.Create(),
     RevokeVerb.Create(),

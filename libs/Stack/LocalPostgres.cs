@@ -143,7 +143,12 @@ internal sealed class LocalPostgres : PostgresServer
         }
     }
 
-    /// <summary>Starts the server again, in its folder and where its clients knew it, after <see cref="StopAsync"/>.</summary>
+    public int ProcessId => _server.Id;
+
+    /// <summary>Returns when the server has ended, whoever ended it.</summary>
+    public Task WaitForExitAsync(CancellationToken cancellationToken) => _server.WaitForExitAsync(cancellationToken);
+
+    /// <summary>Starts the server again, in its folder and where its clients knew it, after it ended.</summary>
     public async Task StartAgainAsync(CancellationToken cancellationToken)
     {
         _server.Dispose();

@@ -18,12 +18,15 @@ namespace ClawBureau.Stack;
 /// </summary>
 internal sealed class LocalStack : IAsyncDisposable
 {
-    /// <summary>In the order of their ports: base + 10 · place + replica. Those of later issues keep their place free.</summary>
-    private static readonly IReadOnlyDictionary<string, int> Places = new Dictionary<string, int> { ["Issuer"] = 1, ["Introspector"] = 2 };
+    /// <summary>What opens the Edge's protected routes unless the caller's environment says otherwise: there are no tokens yet to open them.</summary>
+    private const string DefaultProtectedAuth = "admin_token";
+    private const string ProtectedAuthVariable = "SCOPE_PROTECTED_AUTH_MODE";
 
+    private readonly Lock _describing = new();      // one description at a time
     private readonly StackFolder _folder;
     private readonly PostgresServer _postgres;
     private readonly string? _databaseToDrop;
+    private string _protectedAuth = DefaultProtectedAuth;
 
     private LocalStack(StackFolder folder, PostgresServer postgres, string? databaseToDrop, DatabaseAccess access, string adminKey)
     {
@@ -41,8 +44,17 @@ internal sealed class LocalStack : IAsyncDisposable
     public string AdminKey { get; }
     public string CaFile => Path.Combine(_folder.Certificates, "ca.crt");
 
-    public ServiceInstance Issuer => Services.First(s => s.Service == "Issuer");
-    public ServiceInstance Introspector => Services.First(s => s.Service == "Introspector");
+    /// <summary>The first Edge's plain listener; null: it has none.</summary>
+    public Uri? EdgeHttp { get; private set; }
+
+    public ServiceInstance Edge => First("edge");
+    public ServiceInstance Issuer => First("issuer");
+    public ServiceInstance Introspector => First("introspector");
+
+    /// <summary>The first process of a service.</summary>
+    public ServiceInstance First(string name) => Services.First(s => s.Place.Name == name);
+
+    public IEnumerable<ServiceInstance> All(string name) => Services.Where(s => s.Place.Name == name);
 
     /// <summary>Brings the stack up; when this returns, every service serves.</summary>
     /// <param name="report">Told of each part as it stands.</param>
@@ -53,7 +65,7 @@ internal sealed class LocalStack : IAsyncDisposable
         PostgresServer? postgres = null;
         LocalStack? stack = null;
         // Certificates do not wait for the database, nor it for them.
-        var certificates = DevelopmentCa.EnsureAsync(folder.Certificates, ["issuer", "introspector", "operator"], TimeProvider.System, cancellationToken);
+        var certificates = DevelopmentCa.EnsureAsync(folder.Certificates, [.. Place.Names, "operator"], TimeProvider.System, cancellationToken);
         try
         {
             postgres = await PostgresServer.FindAsync(folder.Path, options.Database, options.Durable, cancellationToken);
@@ -64,11 +76,8 @@ internal sealed class LocalStack : IAsyncDisposable
             await certificates;
             report($"identity   development CA {stack.CaFile}");
             stack.StartServices(options);
-            await Task.WhenAll(stack.Services.Select(async s =>
-            {
-                await s.WaitUntilServingAsync(stack.Peer, TimeSpan.FromSeconds(60), cancellationToken);
-                report($"{s.Name,-14} {s.Address} pid {s.Process.Id}");
-            }));
+            await Task.WhenAll(stack.Services.Select(s => s.WaitUntilServingAsync(stack.Peer, TimeSpan.FromSeconds(60), cancellationToken)));
+            foreach (var service in stack.Services) report(stack.LineOf(service));
             stack.Describe();
             return stack;
         }
@@ -86,19 +95,32 @@ internal sealed class LocalStack : IAsyncDisposable
     }
 
     /// <summary>Writes stack.json anew: what runs where, for the command and for scripts. Mode 0600.</summary>
-    public void Describe() => PrivateFile.Write(_folder.Description, JsonSerializer.Serialize(new
+    public void Describe()
     {
-        version = 1,
-        state = _folder.Path,
-        services = Services.GroupBy(s => s.Service.ToLowerInvariant()).ToDictionary(g => g.Key, g => g.Select(s => new { url = s.Address.ToString(), pid = s.Process.Id })),
-        issuer = Issuer.Address.ToString(),
-        introspector = Introspector.Address.ToString(),
-        ca_file = CaFile,
-        admin_key_file = Path.Combine(_folder.Secrets, "admin.key"),
-        client_cert_file = Path.Combine(_folder.Certificates, "operator.crt"),
-        client_key_file = Path.Combine(_folder.Certificates, "operator.key"),
-        database = Database.Admin,
-    }) + "\n");
+        lock (_describing)
+        {
+            new StackDescription
+            {
+                State = _folder.Path,
+                Services = Services.GroupBy(s => s.Place.Member).ToDictionary(g => g.Key, g => (IReadOnlyList<DescribedProcess>)[.. g.Select(s => new DescribedProcess(s.Address, s.Process.Id))]),
+                EdgeHttp = EdgeHttp,
+                CaFile = CaFile,
+                AdminKeyFile = Path.Combine(_folder.Secrets, "admin.key"),
+                ClientCertFile = Path.Combine(_folder.Certificates, "operator.crt"),
+                ClientKeyFile = Path.Combine(_folder.Certificates, "operator.key"),
+                Database = Database.Admin,
+            }.Write(_folder.Description);
+        }
+    }
+
+    /// <summary>One line of the table of what runs where.</summary>
+    public string LineOf(ServiceInstance service)
+    {
+        var line = $"{service.Name,-14} {service.Address} pid {service.Process.Id}";
+        if (service.Place.Name != "edge") return line;
+        if (service.Replica == 0 && EdgeHttp is { } plain) line += $", plain HTTP {plain}";
+        return line + $", {ProtectedAuthVariable}={_protectedAuth}";
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -195,43 +217,49 @@ internal sealed class LocalStack : IAsyncDisposable
 
     private void StartServices(StackOptions options)
     {
-        var ports = new Queue<int>(FreePorts(Places.Keys.Sum(s => options.Replicas.GetValueOrDefault(s, 1))));
+        var places = Place.Built.SelectMany(place => Enumerable.Range(0, options.Replicas.GetValueOrDefault(place.Name, 1)).Select(replica => (Place: place, Replica: replica))).ToList();
+        var free = options.PortBase is null ? new Queue<int>(FreePorts(places.Count + 1)) : null;
+        var addresses = places.ToDictionary(p => p, p => new Uri($"https://127.0.0.1:{free?.Dequeue() ?? options.PortBase + 10 * p.Place.Number + p.Replica}"));
+        if (options.PlainHttp) EdgeHttp = new Uri($"http://127.0.0.1:{free?.Dequeue() ?? options.PortBase + Place.PlainHttpOffset}");
+        _protectedAuth = options.Variables.GetValueOrDefault(ProtectedAuthVariable) ?? Environment.GetEnvironmentVariable(ProtectedAuthVariable) ?? DefaultProtectedAuth;
+
         var services = new List<ServiceInstance>();
         Services = services;        // filled as they start, so that those that did are stopped when another cannot
-        foreach (var (service, place) in Places)
+        foreach (var (place, replica) in places)
         {
-            for (int replica = 0; replica < options.Replicas.GetValueOrDefault(service, 1); replica++)
-            {
-                int port = options.PortBase is { } first ? first + 10 * place + replica : ports.Dequeue();
-                var address = new Uri($"https://127.0.0.1:{port}");
-                services.Add(new ServiceInstance(service, replica, address, _folder, EnvironmentOf(service, address, options)));
-            }
+            var environment = EnvironmentOf(place, addresses[(place, replica)]);
+            foreach (var peers in addresses.Where(a => place.Peers.Contains(a.Key.Place.Name)).GroupBy(a => a.Key.Place))
+                environment[peers.Key.PeerVariable] = string.Join(',', peers.Select(a => a.Value.ToString().TrimEnd('/')));
+            if (place.Name == "edge" && replica == 0) environment["CLAW_EDGE_HTTP"] = EdgeHttp?.ToString().TrimEnd('/');
+            foreach (var (variable, value) in options.Variables) environment[variable] = value;
+            services.Add(new ServiceInstance(place, replica, addresses[(place, replica)], _folder, environment));
         }
     }
 
-    private Dictionary<string, string?> EnvironmentOf(string service, Uri address, StackOptions options)
+    private Dictionary<string, string?> EnvironmentOf(Place place, Uri address)
     {
-        var name = service.ToLowerInvariant();
         var environment = new Dictionary<string, string?>
         {
             ["CLAW_LISTEN"] = address.ToString().TrimEnd('/'),
-            ["CLAW_TLS_CERT_FILE"] = Path.Combine(_folder.Certificates, name + ".crt"),
-            ["CLAW_TLS_KEY_FILE"] = Path.Combine(_folder.Certificates, name + ".key"),
+            ["CLAW_TLS_CERT_FILE"] = Path.Combine(_folder.Certificates, place.Name + ".crt"),
+            ["CLAW_TLS_KEY_FILE"] = Path.Combine(_folder.Certificates, place.Name + ".key"),
             ["CLAW_TLS_CA_FILE"] = CaFile,
             ["CLAW_ADMIN_KEYS_FILE"] = Path.Combine(_folder.Secrets, "admin-keys.json"),
             ["CLAW_DATABASE"] = null,           // an administrator's: no service has a use for it
-            ["CLAW_DATABASE_ISSUER"] = service == "Issuer" ? Database.Issuer : null,
-            ["CLAW_DATABASE_INTROSPECTOR"] = service == "Introspector" ? Database.Introspector : null,
+            ["CLAW_DATABASE_ISSUER"] = null,
+            ["CLAW_DATABASE_INTROSPECTOR"] = null,
             ["CLAW_DATABASE_AUDIT"] = null,
+            ["CLAW_EDGE_HTTP"] = null,
+            [ProtectedAuthVariable] = _protectedAuth,
         };
-        if (service == "Issuer")
+        if (place.Database?.Invoke(Database) is var (variable, connection)) environment[variable] = connection;
+        if (place.Name == "issuer")
         {
             environment["SCOPE_SIGNING_KEY_FILE"] = Path.Combine(_folder.Secrets, "signing.key");
             // The contract's deployed policy, unless the caller brings his own.
             if (new[] { "SCOPE_POLICY_JSON", "SCOPE_ALLOWED_SCOPES", "SCOPE_ALLOWED_SCOPE_PREFIXES", "SCOPE_ALLOW_ANY" }.All(v => Environment.GetEnvironmentVariable(v) is null))
                 environment["SCOPE_ALLOWED_SCOPE_PREFIXES"] = "proxy:,clawproxy:,clawbounties:,clawincome:,control:";
         }
-        foreach (var (variable, value) in options.Variables) environment[variable] = value;
         return environment;
     }
 

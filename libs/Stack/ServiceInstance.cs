@@ -17,19 +17,21 @@ internal sealed class ServiceInstance : IDisposable
     private readonly IReadOnlyDictionary<string, string?> _environment;
     private readonly StackFolder _folder;
 
-    public ServiceInstance(string service, int replica, Uri address, StackFolder folder, IReadOnlyDictionary<string, string?> environment)
+    public ServiceInstance(Place place, int replica, Uri address, StackFolder folder, IReadOnlyDictionary<string, string?> environment)
     {
-        (Service, Replica, Address, _folder, _environment) = (service, replica, address, folder, environment);
-        _binary = ServiceBinary.Find(service);
+        (Place, Replica, Address, _folder, _environment) = (place, replica, address, folder, environment);
+        _binary = ServiceBinary.Find(place.Service);
         _log = Path.Combine(folder.Logs, $"{Name}.log");
         Process = Start();
     }
 
-    public string Service { get; }
+    public Place Place { get; }
+    public string Service => Place.Service;
     public int Replica { get; }
     public Uri Address { get; }
-    public string Name => $"{Service.ToLowerInvariant()}-{Replica}";
+    public string Name => $"{Place.Name}-{Replica}";
     public string LogFile => _log;
+
     public Process Process { get; private set; }
 
     /// <summary>Starts the process again after it ended.</summary>
@@ -89,5 +91,6 @@ internal sealed class ServiceInstance : IDisposable
         return process;
     }
 
-    private string LastWords() => File.Exists(_log) ? string.Join(" / ", File.ReadLines(_log).TakeLast(2)) : "it left no log";
+    /// <summary>The last lines of its log, without what only a programmer reads.</summary>
+    public string LastWords() => File.Exists(_log) ? string.Join(" / ", File.ReadLines(_log).TakeLast(2).Select(l => l.Split("\\n   at ")[0])) : "it left no log";
 }

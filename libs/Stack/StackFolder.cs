@@ -20,7 +20,7 @@ internal sealed class StackFolder : IDisposable
     public string Secrets => System.IO.Path.Combine(Path, "secrets");
     public string Certificates => System.IO.Path.Combine(Path, "tls");
     public string Logs => System.IO.Path.Combine(Path, "logs");
-    public string Description => System.IO.Path.Combine(Path, "stack.json");
+    public string Description => StackDescription.FileIn(Path);
 
     private string OwnerFile => System.IO.Path.Combine(Path, "owner");
     private string LockFile => System.IO.Path.Combine(Path, "lock");
@@ -50,6 +50,14 @@ internal sealed class StackFolder : IDisposable
             folder.Dispose();
             throw new StackException($"The state folder {folder.Path} cannot be used ({e.Message}): choose another with --state.", e);
         }
+    }
+
+    /// <summary>The process that runs the stack in a folder.</summary>
+    /// <returns>Null: none does; one that was killed may have left the stack's processes behind.</returns>
+    public static int? OwnerOf(string path)
+    {
+        var folder = new StackFolder(System.IO.Path.GetFullPath(path), temporary: false);
+        return folder.Noted().Where(n => n.What == "owner" && Programs.IsAlive(n.Id, n.Start)).Select(n => (int?)n.Id).FirstOrDefault();
     }
 
     /// <summary>Notes a process this stack started, so that it can be ended when the stack itself was killed.</summary>
@@ -130,6 +138,7 @@ internal sealed class StackFolder : IDisposable
             File.SetUnixFileMode(Path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
         }
         foreach (var part in (string[])[Secrets, Certificates, Logs]) PrivateFile.Folder(part);
+        File.Delete(Description);       // of a run that was killed
         using var self = System.Diagnostics.Process.GetCurrentProcess();
         PrivateFile.Write(OwnerFile, $"owner {self.Id} {Programs.StartOf(self)}\n");
         return this;

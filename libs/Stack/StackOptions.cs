@@ -6,11 +6,14 @@ internal sealed record StackOptions
     /// <summary>Where its state lives; null: a temporary folder that goes with it.</summary>
     public string? StateFolder { get; init; }
 
-    /// <summary>Service to the number of its processes; not named: one.</summary>
+    /// <summary>Name of a service (`issuer`) to the number of its processes, 1 to 5; not named: one.</summary>
     public IReadOnlyDictionary<string, int> Replicas { get; init; } = new Dictionary<string, int>();
 
     /// <summary>First port; null: whatever is free. Port = base + 10 · service + replica.</summary>
     public int? PortBase { get; init; }
+
+    /// <summary>True: the first Edge also listens for plain HTTP on a loopback address, port base + 5.</summary>
+    public bool PlainHttp { get; init; }
 
     /// <summary>An administrator's connection string; null: this machine's own server (CLAW_DATABASE).</summary>
     public string? Database { get; init; } = System.Environment.GetEnvironmentVariable("CLAW_DATABASE");

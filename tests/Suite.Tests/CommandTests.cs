@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using ClawBureau.Tokens;
 using Npgsql;
@@ -168,6 +167,10 @@ public sealed class CommandTests(StackFixture fixture)
         "watch --from nonsense --state STATE",
         "watch --count many",
         "up --port-base 70000",
+        "up --replicas issuer=0",
+        "up --replicas issuer=6",
+        "up --replicas issuer=2,issuer=3",
+        "up --replicas nobody=1",
         "migrate",
         "migrate CLAW_DATABASE=nonsense",
     ];
@@ -187,24 +190,6 @@ public sealed class CommandTests(StackFixture fixture)
         Assert.StartsWith("claw: ", ran.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", ran.Error, StringComparison.Ordinal);
         Assert.Equal("", ran.Out);
-    }
-
-    [Fact]
-    public async Task Where_a_service_dies_up_says_which_and_takes_the_rest_down()
-    {
-        var state = Directory.CreateTempSubdirectory("claw-up-test-").FullName;
-        using var up = new RunningClaw(["up", "--state", state, "--port-base", $"{Random.Shared.Next(2000, 3000) * 10}"]);
-        await up.PrintsAsync("Ctrl-C ends it.");
-        using (var description = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(state, "stack.json"))))
-        {
-            using var issuer = Process.GetProcessById(description.RootElement.GetProperty("services").GetProperty("issuer")[0].GetProperty("pid").GetInt32());
-            issuer.Kill();
-        }
-        var ended = await up.WaitAsync(TimeSpan.FromSeconds(30));
-        Assert.True(ended.Code == 3, ended.All);
-        Assert.StartsWith("claw: issuer-0 ended with code ", ended.Error, StringComparison.Ordinal);
-        Assert.False(File.Exists(Path.Combine(state, "postgres", "data", "postmaster.pid")));
-        Directory.Delete(state, recursive: true);
     }
 
     [Theory]

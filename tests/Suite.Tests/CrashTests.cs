@@ -53,7 +53,7 @@ public sealed class CrashTests(KilledIssuer killed) : IClassFixture<KilledIssuer
         var client = killed.Introspection;
         await Parallel.ForEachAsync(killed.Acknowledged.Issued, new ParallelOptions { MaxDegreeOfParallelism = 64 }, async (issued, ended) =>
         {
-            var answer = await client.IntrospectTokenAsync(new IntrospectTokenRequest { Token = issued.Token }, cancellationToken: ended);
+            var answer = await Answered.ByAsync(() => client.IntrospectTokenAsync(new IntrospectTokenRequest { Token = issued.Token }, cancellationToken: ended));
             Assert.Equal((!revoked.Contains(issued.TokenHash), revoked.Contains(issued.TokenHash)), (answer.Active, answer.Revoked));
         });
     }

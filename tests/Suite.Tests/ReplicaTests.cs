@@ -5,7 +5,7 @@ namespace ClawBureau.Suite.Tests;
 /// <summary>Two Issuers on one ledger.</summary>
 public sealed class TwoIssuers : StackFixture
 {
-    internal override StackOptions Options => base.Options with { Replicas = new Dictionary<string, int> { ["Issuer"] = 2 } };
+    internal override StackOptions Options => base.Options with { Replicas = new Dictionary<string, int> { ["issuer"] = 2 } };
 }
 
 public sealed class ReplicaTests(TwoIssuers two) : IClassFixture<TwoIssuers>
