@@ -8,7 +8,7 @@ using Wire = ClawBureau.Protos.Types.V1;
 namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.feed.v1 on the wire: one queue per watcher, so that what a heartbeat or a lease says through was delivered before it.</summary>
-public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, IntrospectorOptions options, TimeProvider time, ILogger<FeedEndpoint> log)
+public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, SnapshotTurns snapshots, IntrospectorOptions options, TimeProvider time, ILogger<FeedEndpoint> log)
     : FeedService.FeedServiceBase
 {
     private const int DefaultFrameBytes = 65_536;
@@ -41,7 +41,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         var renewals = Channel.CreateBounded<long>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         var listening = ListenAsync(requestStream, renewals.Writer, ended.Token);
-        var stream = new WatchStream(responseStream, options, time, context.CancellationToken);
+        var stream = new PatientWriter<WatchRevocationsResponse>(responseStream, options, time, context.CancellationToken);
         long keysSeq = follower.KeysSeq;                // what hello says; whatever comes later is announced
         Log.Watching(log, start.FollowerId, cursor);
         try
@@ -84,7 +84,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         : null;
 
     private async Task DeliverAsync(
-        WatchStream stream, RevocationSeq cursor, long keysSeq, int frameEntries, ChannelReader<long> renewals, CancellationToken cancellationToken)
+        PatientWriter<WatchRevocationsResponse> stream, RevocationSeq cursor, long keysSeq, int frameEntries, ChannelReader<long> renewals, CancellationToken cancellationToken)
     {
         bool caughtUp = false;
         var renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
@@ -130,7 +130,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
     /// <summary>Everything the ring has after the cursor, or what the database has where the ring does not reach back.</summary>
     /// <returns>The cursor after it.</returns>
     /// <exception cref="Refusal">FEED_CURSOR_TOO_OLD: what follows the cursor is not in the ledger any more.</exception>
-    private async Task<RevocationSeq> SendBacklogAsync(WatchStream stream, RevocationSeq cursor, int frameEntries, CancellationToken cancellationToken)
+    private async Task<RevocationSeq> SendBacklogAsync(PatientWriter<WatchRevocationsResponse> stream, RevocationSeq cursor, int frameEntries, CancellationToken cancellationToken)
     {
         var entries = new List<Revocation>();
         while (true)
@@ -155,7 +155,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
     }
 
     /// <returns>The latest change that the watcher knows of now.</returns>
-    private async Task<long> SendKeysChangedAsync(WatchStream stream, long known)
+    private async Task<long> SendKeysChangedAsync(PatientWriter<WatchRevocationsResponse> stream, long known)
     {
         long now = follower.KeysSeq;
         if (now != known) await stream.SendAsync(new WatchRevocationsResponse { KeysChanged = new KeysChanged { KeysSeq = now } });
@@ -184,26 +184,4 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
     }
 
     private static int FrameEntries(int maxFrameBytes) => Math.Max(1, (maxFrameBytes == 0 ? DefaultFrameBytes : Math.Min(maxFrameBytes, DefaultFrameBytes)) / BytesPerEntry);
-
-    /// <summary>Sends frames and gives up on a subscriber that does not take them.</summary>
-    private sealed class WatchStream(IServerStreamWriter<WatchRevocationsResponse> writer, IntrospectorOptions options, TimeProvider time, CancellationToken ended)
-    {
-        /// <summary>When the last frame had left, by the monotonic clock.</summary>
-        public long SentAt { get; private set; } = time.GetTimestamp();
-
-        public async Task SendAsync(WatchRevocationsResponse frame)
-        {
-            using var patience = CancellationTokenSource.CreateLinkedTokenSource(ended);
-            patience.CancelAfter(options.MostSendTime);
-            try
-            {
-                await writer.WriteAsync(frame, patience.Token);
-                SentAt = time.GetTimestamp();
-            }
-            catch (OperationCanceledException) when (!ended.IsCancellationRequested)
-            {
-                throw new Refusal(Reason.SubscriberTooSlow);
-            }
-        }
-    }
 }

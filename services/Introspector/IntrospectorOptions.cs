@@ -35,11 +35,15 @@ public sealed class IntrospectorOptions
     /// <summary>CLAW_FEED_MAX_SUBSCRIBERS: watchers at one time. Default 20,000.</summary>
     public int MostSubscribers { get; init; } = 20_000;
 
+    /// <summary>CLAW_FEED_MAX_SNAPSHOTS: snapshots under way at one time; further ones get RATE_LIMITED. Default 8.</summary>
+    public int MostSnapshots { get; init; } = 8;
+
     public static IntrospectorOptions Read(Settings settings) => new()
     {
         Database = settings.Required("CLAW_DATABASE_INTROSPECTOR", "to a connection string of role claw_introspector; `claw migrate` makes the role"),
         Heartbeat = settings.Seconds("CLAW_FEED_HEARTBEAT_SECONDS", TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(30)),
         Lease = settings.Seconds("CLAW_FEED_LEASE_SECONDS", TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(1)),
         MostSubscribers = settings.Number("CLAW_FEED_MAX_SUBSCRIBERS", 20_000, 1, 1_000_000),
+        MostSnapshots = settings.Number("CLAW_FEED_MAX_SNAPSHOTS", 8, 1, 1000),
     };
 }

@@ -16,6 +16,7 @@ public static class IntrospectorServices
         services.AddSingleton<RevocationSet>();
         services.AddSingleton(new VerifiedTokenCache());
         services.AddSingleton<FeedRing>();
+        services.AddSingleton<SnapshotTurns>();
         services.AddSingleton<LedgerFollower>();
         services.AddHostedService(s => s.GetRequiredService<LedgerFollower>());
     }

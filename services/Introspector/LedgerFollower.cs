@@ -78,6 +78,16 @@ public sealed class LedgerFollower(
         return answer.WaitAsync(cancellationToken);
     }
 
+    /// <summary>Everything that is dead at one revision, oldest first. Neither a read nor the database waits for it.</summary>
+    /// <exception cref="Refusal">As of <see cref="ReadIndexAsync"/>.</exception>
+    public async Task<(Revision Revision, IReadOnlyList<RevocationEntry> Entries)> CopyLiveAsync(CancellationToken cancellationToken)
+    {
+        var read = (await ReadIndexAsync(cancellationToken)).Revision;
+        // The set holds a prefix of the feed, which by now may be ahead of the read; its last entry says where it ends.
+        var entries = live.ReadAll().ToList();
+        return (entries.Count == 0 || entries[^1].RevocationSeq <= read.RevocationSeq ? read : read with { Seq = entries[^1].Seq, RevocationSeq = entries[^1].RevocationSeq }, entries);
+    }
+
     /// <summary>What a watcher is given whom the ring does not reach: rows of the epoch that is followed.</summary>
     /// <exception cref="Refusal">LEDGER_UNAVAILABLE; LEDGER_EPOCH_MISMATCH.</exception>
     public async Task<LedgerPoll> ReadBacklogAsync(RevocationSeq after, CancellationToken cancellationToken)

@@ -20,4 +20,7 @@ internal static partial class Log
 
     [LoggerMessage(EventId = 310, EventName = "feed.watching", Level = LogLevel.Information, Message = "Follower {FollowerId} watches from {Cursor}")]
     public static partial void Watching(ILogger logger, string followerId, RevocationSeq cursor);
+
+    [LoggerMessage(EventId = 311, EventName = "feed.snapshot", Level = LogLevel.Information, Message = "A snapshot of {Count} live revocations was sent, as of {RevocationSeq}")]
+    public static partial void SnapshotSent(ILogger logger, int count, RevocationSeq revocationSeq);
 }

@@ -44,25 +44,26 @@ internal static class Mapping
 
     public static Revocation ToRevocation(RevocationRow row)
     {
-        var entry = new Revocation
+        var wire = ToRevocation(row.ToEntry());
+        wire.Reason = row.Reason ?? "";
+        return wire;
+    }
+
+    public static Revocation ToRevocation(RevocationEntry entry)
+    {
+        var wire = new Revocation { RevocationSeq = entry.RevocationSeq.Value, Seq = entry.Seq.Value, RevokedAt = Timestamp.FromDateTimeOffset(entry.RevokedAt) };
+        if (entry.Group is { } group)
         {
-            RevocationSeq = row.RevocationSeq.Value,
-            Seq = row.Seq.Value,
-            RevokedAt = Timestamp.FromDateTimeOffset(row.RevokedAt),
-            Reason = row.Reason ?? "",
-        };
-        if (row.Group is { } group)
-        {
-            entry.Group = new RevokedGroup { Kind = (Wire.GroupKind)group.Kind, Key = ByteString.CopyFrom(group.Hash), Blocked = row.Blocked };
-            if (row.Cut > 0) entry.Group.Cut = new Timestamp { Seconds = row.Cut };
+            wire.Group = new RevokedGroup { Kind = (Wire.GroupKind)group.Kind, Key = ByteString.CopyFrom(group.Hash), Blocked = entry.Blocked };
+            if (entry.Cut > 0) wire.Group.Cut = new Timestamp { Seconds = entry.Cut };
         }
         else
         {
-            entry.Token = new RevokedToken { Jti = row.Jti ?? "" };
-            if (row.TokenHash is { } hash) entry.Token.TokenHash = ByteString.CopyFrom(hash.ToArray());
-            if (row.ExpiresAt is { } end) entry.Token.ExpiresAt = Timestamp.FromDateTimeOffset(end);
+            wire.Token = new RevokedToken { Jti = entry.Jti ?? "" };
+            if (entry.TokenHash is { } hash) wire.Token.TokenHash = ByteString.CopyFrom(hash.ToArray());
+            if (entry.ExpiresAt is { } end) wire.Token.ExpiresAt = Timestamp.FromDateTimeOffset(end);
         }
-        return entry;
+        return wire;
     }
 
     public static Wire.Revision ToRevision(Revision revision) => new()

@@ -266,6 +266,7 @@ internal sealed record Tuning
         Heartbeat = read.Heartbeat,
         Lease = read.Lease,
         MostSubscribers = read.MostSubscribers,
+        MostSnapshots = read.MostSnapshots,
         PollDeadline = PollDeadline ?? read.PollDeadline,
         MostSilence = MostSilence ?? read.MostSilence,
         IdlePause = IdlePause ?? read.IdlePause,

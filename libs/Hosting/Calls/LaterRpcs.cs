@@ -29,7 +29,6 @@ public static class LaterRpcs
         ["/clawbureau.revocation.v1.RevocationService/LiftBlock"] = 5,
         ["/clawbureau.introspection.v1.IntrospectionService/BatchIntrospectTokens"] = 5,
         ["/clawbureau.introspection.v1.IntrospectionService/GetTransitionMatrix"] = 5,
-        ["/clawbureau.feed.v1.FeedService/GetSnapshot"] = 5,
         ["/clawbureau.feed.v1.FeedService/ReadIndex"] = 5,
         ["/clawbureau.feed.v1.FeedService/AckApplied"] = 5,
 
