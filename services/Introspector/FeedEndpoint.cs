@@ -1,4 +1,6 @@
 using System.Threading.Channels;
+using ClawBureau.Hosting;
+using ClawBureau.Hosting.Calls;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;
@@ -8,7 +10,8 @@ using Wire = ClawBureau.Protos.Types.V1;
 namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.feed.v1 on the wire: one queue per watcher, so that what a heartbeat or a lease says through was delivered before it.</summary>
-public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, SnapshotTurns snapshots, IntrospectorOptions options, TimeProvider time, ILogger<FeedEndpoint> log)
+public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, SnapshotTurns snapshots, FollowerReceipts receipts,
+    IntrospectorOptions options, ProcessOptions process, TimeProvider time, ILogger<FeedEndpoint> log)
     : FeedService.FeedServiceBase
 {
     private const int DefaultFrameBytes = 65_536;
@@ -23,10 +26,12 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         var start = requestStream.Current.Start;
         if (start.MaxFrameBytes < 0 || start.AfterRevocationSeq < 0)
             throw new Refusal(Reason.InvalidRequest, "after_revocation_seq and max_frame_bytes must not be negative");
-        if (start.FollowerId.Length > 0 && !Guid.TryParse(start.FollowerId, out _))
+        var followerId = Guid.Empty;
+        if (start.FollowerId.Length > 0 && !Guid.TryParse(start.FollowerId, out followerId))
             throw Refusal.OfField(Reason.InvalidRequest, "follower_id", "follower_id must be a UUID");
 
         using var counted = follower.CountWatcher();
+        using var followed = followerId == Guid.Empty ? null : receipts.BeginWatch(followerId, context.GetCaller());
         // Fresh, so that a cursor of the future is told from one this replica has not caught up with.
         var reading = await follower.ReadIndexAsync(context.CancellationToken);
         var head = reading.Revision.RevocationSeq;
@@ -38,7 +43,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
             return;
         }
 
-        var renewals = Channel.CreateBounded<long>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
+        var renewals = Channel.CreateBounded<Renewal>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         var listening = ListenAsync(requestStream, renewals.Writer, ended.Token);
         var stream = new PatientWriter<WatchRevocationsResponse>(responseStream, options, time, context.CancellationToken);
@@ -60,7 +65,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
                     KeysSeq = keysSeq,
                 },
             });
-            await DeliverAsync(stream, cursor, keysSeq, FrameEntries(start.MaxFrameBytes), renewals.Reader, context.CancellationToken);
+            await DeliverAsync(stream, cursor, keysSeq, FrameEntries(start.MaxFrameBytes), followerId, renewals.Reader, context.CancellationToken);
         }
         catch (Refusal refusal) when (refusal.Reason == Reason.FeedCursorTooOld)
         {
@@ -84,7 +89,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         : null;
 
     private async Task DeliverAsync(
-        PatientWriter<WatchRevocationsResponse> stream, RevocationSeq cursor, long keysSeq, int frameEntries, ChannelReader<long> renewals, CancellationToken cancellationToken)
+        PatientWriter<WatchRevocationsResponse> stream, RevocationSeq cursor, long keysSeq, int frameEntries, Guid followerId, ChannelReader<Renewal> renewals, CancellationToken cancellationToken)
     {
         bool caughtUp = false;
         var renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
@@ -99,15 +104,17 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
                 caughtUp = true;
             }
             keysSeq = await SendKeysChangedAsync(stream, keysSeq);
-            while (renewals.TryRead(out long t0))
+            while (renewals.TryRead(out var asked))
             {
+                // Before the read: whoever waits for a revocation and finds no lease here must have it covered by this read.
+                if (followerId != Guid.Empty) receipts.GrantLease(followerId, asked.ArrivedAt);
                 // The read must start after the renewal arrived, and everything it saw must be on the stream before the lease is.
                 var reading = await follower.ReadIndexAsync(cancellationToken);
                 cursor = await SendBacklogAsync(stream, cursor, frameEntries, cancellationToken);
                 keysSeq = await SendKeysChangedAsync(stream, keysSeq);
                 await stream.SendAsync(new WatchRevocationsResponse
                 {
-                    LeaseRenewed = new LeaseRenewed { T0 = t0, Lease = Mapping.ToDuration(options.Lease), ThroughRevocationSeq = cursor.Value, Revision = Mapping.ToRevision(reading.Revision) },
+                    LeaseRenewed = new LeaseRenewed { T0 = asked.T0, Lease = Mapping.ToDuration(options.Lease), ThroughRevocationSeq = cursor.Value, Revision = Mapping.ToRevision(reading.Revision) },
                 });
             }
             if (renewal.IsCompletedSuccessfully) renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
@@ -167,13 +174,13 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         Reset = new Reset { Reason = (Wire.Reason)reason, Epoch = now.Epoch.ToString(), MinRevocationSeq = oldest.Value, HeadRevocationSeq = now.RevocationSeq.Value },
     };
 
-    private static async Task ListenAsync(IAsyncStreamReader<WatchRevocationsRequest> requests, ChannelWriter<long> renewals, CancellationToken cancellationToken)
+    private async Task ListenAsync(IAsyncStreamReader<WatchRevocationsRequest> requests, ChannelWriter<Renewal> renewals, CancellationToken cancellationToken)
     {
         try
         {
             while (await requests.MoveNext(cancellationToken))
             {
-                if (requests.Current.MessageCase == WatchRevocationsRequest.MessageOneofCase.Renew) renewals.TryWrite(requests.Current.Renew.T0);
+                if (requests.Current.MessageCase == WatchRevocationsRequest.MessageOneofCase.Renew) renewals.TryWrite(new Renewal(requests.Current.Renew.T0, time.GetTimestamp()));
             }
             // A client that has nothing more to say may go on listening: it gets heartbeats, and no lease.
         }
@@ -184,4 +191,8 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
     }
 
     private static int FrameEntries(int maxFrameBytes) => Math.Max(1, (maxFrameBytes == 0 ? DefaultFrameBytes : Math.Min(maxFrameBytes, DefaultFrameBytes)) / BytesPerEntry);
+
+    /// <param name="T0">The follower's clock, echoed.</param>
+    /// <param name="ArrivedAt">This process's monotonic clock.</param>
+    private readonly record struct Renewal(long T0, long ArrivedAt);
 }

@@ -1,3 +1,4 @@
+using ClawBureau.Hosting.Calls;
 using ClawBureau.Protos.Introspection.V1;
 using ClawBureau.Tokens;
 using Grpc.Core;
@@ -5,13 +6,15 @@ using Grpc.Core;
 namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.introspection.v1 on the wire.</summary>
-public sealed class IntrospectionEndpoint(LedgerFollower follower, RevocationSet live, VerifiedTokenCache verifiedTokens, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
+public sealed partial class IntrospectionEndpoint(
+    LedgerFollower follower, RevocationSet live, VerifiedTokenCache verifiedTokens, IntrospectionRights entitlement, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
 {
     public override async Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
     {
         if (JsText.IsBlank(request.Token)) throw Refusal.OfField(Reason.InvalidRequest, "token", "token is required");
+        var rights = RightsOf(context);
         var reading = await ReadAsync(request.Consistency, context.CancellationToken);
-        var answer = Judge(request.Token);
+        var answer = Answer(request.Token, rights);
         answer.Revision = Mapping.ToRevision(reading.Revision);
         answer.Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt));
         return answer;
@@ -39,8 +42,19 @@ public sealed class IntrospectionEndpoint(LedgerFollower follower, RevocationSet
         }
     }
 
+    private CallerRights RightsOf(ServerCallContext context) => entitlement.Of(context.GetCaller());
+
+    private IntrospectTokenResponse Answer(string token, CallerRights rights)
+    {
+        var (verified, death, refusal) = Judge(token);
+        if (verified is null) return Mapping.ToInactive(TokenHash.Of(token), refusal!);         // a token that is not good is an answer
+        var answer = Mapping.ToAnswer(verified, death);
+        if (!rights.Covers(verified.Claims)) answer.Claims = null;
+        return answer;
+    }
+
     /// <summary>The contract's decision order (clawscope-http.md 5.1): form, claims, expiry, key, signature, revocation.</summary>
-    private IntrospectTokenResponse Judge(string token)
+    private (VerifiedToken? Token, Death? Death, Refusal? Refusal) Judge(string token)
     {
         VerifiedToken verified;
         try
@@ -49,8 +63,8 @@ public sealed class IntrospectionEndpoint(LedgerFollower follower, RevocationSet
         }
         catch (Refusal refusal) when (refusal.Reason is not (Reason.SigningNotConfigured or Reason.SigningConfigInvalid))
         {
-            return Mapping.ToInactive(TokenHash.Of(token), refusal);        // a token that is not good is an answer
+            return (null, null, refusal);
         }
-        return Mapping.ToAnswer(verified, live.Find(verified));
+        return (verified, live.Find(verified), null);
     }
 }

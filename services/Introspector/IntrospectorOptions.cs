@@ -1,3 +1,4 @@
+using System.Text.Json;
 using ClawBureau.Hosting;
 
 namespace ClawBureau.Introspector;
@@ -38,6 +39,18 @@ public sealed class IntrospectorOptions
     /// <summary>CLAW_FEED_MAX_SNAPSHOTS: snapshots under way at one time; further ones get RATE_LIMITED. Default 8.</summary>
     public int MostSnapshots { get; init; } = 8;
 
+    /// <summary>SCOPE_INTROSPECT_AUTH: public, as the contract has it, or required: then the Edge has to bring a credential.</summary>
+    public bool IsIntrospectionPublic { get; init; } = true;
+
+    /// <summary>SCOPE_INTROSPECT_RATE: introspections a second for callers without a credential, all of them together. Default 10,000; bursts of two seconds' worth.</summary>
+    public int PublicRate { get; init; } = 10_000;
+
+    /// <summary>
+    /// CLAW_SERVICE_AUDIENCES_JSON: {"service":["audience",…]}, whose tokens' claims a service outside the suite is told. Default none:
+    /// such a service is told the claims of tokens for the audience of its own name.
+    /// </summary>
+    public IReadOnlyDictionary<string, IReadOnlyList<string>> ServiceAudiences { get; init; } = new Dictionary<string, IReadOnlyList<string>>();
+
     public static IntrospectorOptions Read(Settings settings) => new()
     {
         Database = settings.Required("CLAW_DATABASE_INTROSPECTOR", "to a connection string of role claw_introspector; `claw migrate` makes the role"),
@@ -45,5 +58,29 @@ public sealed class IntrospectorOptions
         Lease = settings.Seconds("CLAW_FEED_LEASE_SECONDS", TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(1)),
         MostSubscribers = settings.Number("CLAW_FEED_MAX_SUBSCRIBERS", 20_000, 1, 1_000_000),
         MostSnapshots = settings.Number("CLAW_FEED_MAX_SNAPSHOTS", 8, 1, 1000),
+        IsIntrospectionPublic = settings.Choice("SCOPE_INTROSPECT_AUTH", IntrospectAuth.Public) == IntrospectAuth.Public,
+        PublicRate = settings.Number("SCOPE_INTROSPECT_RATE", 10_000, 1, 10_000_000),
+        ServiceAudiences = ReadAudiences(settings),
     };
+
+    private static Dictionary<string, IReadOnlyList<string>> ReadAudiences(Settings settings)
+    {
+        var audiences = new Dictionary<string, IReadOnlyList<string>>(StringComparer.Ordinal);
+        if (settings.Text("CLAW_SERVICE_AUDIENCES_JSON") is not { } json) return audiences;
+        try
+        {
+            foreach (var (service, list) in JsonSerializer.Deserialize<Dictionary<string, string[]>>(json) ?? throw new JsonException()) audiences[service] = list;
+            return audiences;
+        }
+        catch (JsonException)
+        {
+            throw new StartRefused("""CLAW_SERVICE_AUDIENCES_JSON cannot be read: set it to an object such as {"clawproxy":["clawproxy.example"]}.""");
+        }
+    }
+
+    private enum IntrospectAuth
+    {
+        Public,
+        Required,
+    }
 }

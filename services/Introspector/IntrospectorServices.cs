@@ -15,6 +15,8 @@ public static class IntrospectorServices
         services.AddSingleton<LedgerReader>();
         services.AddSingleton<RevocationSet>();
         services.AddSingleton(new VerifiedTokenCache());
+        services.AddSingleton<IntrospectionRights>();
+        services.AddSingleton<FollowerReceipts>();
         services.AddSingleton<FeedRing>();
         services.AddSingleton<SnapshotTurns>();
         services.AddSingleton<LedgerFollower>();

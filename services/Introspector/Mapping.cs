@@ -13,11 +13,22 @@ namespace ClawBureau.Introspector;
 /// <summary>Between the wire's types and this service's own.</summary>
 internal static class Mapping
 {
-    public static IntrospectTokenResponse ToInactive(TokenHash hash, Refusal refusal) => new()
+    public static IntrospectTokenResponse ToInactive(TokenHash hash, Refusal refusal)
     {
-        TokenHash = hash.ToString(),
-        InactiveReason = (Wire.Reason)refusal.Reason,
-        InactiveSentence = refusal.Sentence ?? ReasonCatalog.Of(refusal.Reason).Sentence,
+        var (reason, sentence) = ToWire(refusal);
+        return new IntrospectTokenResponse { TokenHash = hash.ToString(), InactiveReason = reason, InactiveSentence = sentence };
+    }
+
+    public static (Wire.Reason Reason, string Sentence) ToWire(Refusal refusal) => ((Wire.Reason)refusal.Reason, refusal.Sentence ?? ReasonCatalog.Of(refusal.Reason).Sentence);
+
+    public static Wire.KidSource ToWire(KidSource source) => source == KidSource.Header ? Wire.KidSource.Header : Wire.KidSource.Recovered;
+
+    public static Wire.TransitionDecision ToDecision(TransitionRuling ruling) => new()
+    {
+        Transition = ruling.Transition.Name,
+        Allowed = ruling.IsAllowed,
+        Reason = ruling.Denial is { } denial ? (Wire.Reason)denial : Wire.Reason.Unspecified,
+        Sentence = ruling.Sentence,
     };
 
     public static IntrospectTokenResponse ToAnswer(VerifiedToken token, Death? death)
@@ -29,7 +40,7 @@ internal static class Mapping
             TokenHash = token.TokenHash.ToString(),
             Claims = TokenClaimsMapping.ToWire(token.Claims),
             Kid = token.KeyId.ToString(),
-            KidSource = token.KidSource == KidSource.Header ? Wire.KidSource.Header : Wire.KidSource.Recovered,
+            KidSource = ToWire(token.KidSource),
             Foreign = token.IsForeign,
         };
         if (death is not null)
@@ -77,6 +88,20 @@ internal static class Mapping
     public static Revision ToRevision(Wire.Revision revision) => Guid.TryParse(revision.Epoch, out var epoch)
         ? new Revision(epoch, new Seq(revision.Seq), new RevocationSeq(revision.RevocationSeq))
         : throw Refusal.OfField(Reason.InvalidRequest, "epoch", "epoch must be a UUID");
+
+    public static FollowerReceipt ToWire(Receipt receipt)
+    {
+        var wire = new FollowerReceipt
+        {
+            FollowerId = receipt.FollowerId,
+            Identity = receipt.Identity,
+            Epoch = receipt.Epoch == Guid.Empty ? "" : receipt.Epoch.ToString(),
+            AppliedRevocationSeq = receipt.Applied.Value,
+            LeaseLeft = ToDuration(receipt.LeaseLeft),
+        };
+        if (receipt.AcknowledgedAgo is { } ago) wire.AcknowledgedAgo = ToDuration(ago);
+        return wire;
+    }
 
     public static Duration ToDuration(TimeSpan span) => Duration.FromTimeSpan(span);
 

@@ -73,6 +73,15 @@ public sealed class TestProcess : IAsyncDisposable
         return channel;
     }
 
+    /// <summary>A channel of a service, or of an operator, that shows its certificate.</summary>
+    public PeerChannel ServiceChannel(string service)
+    {
+        var folder = Path.GetDirectoryName(_caFile)!;
+        var channel = PeerChannel.Create(Address, new PeerOptions { CaFile = _caFile, ClientCertFile = Path.Combine(folder, service + ".crt"), ClientKeyFile = Path.Combine(folder, service + ".key") });
+        lock (_channels) _channels.Add(channel);
+        return channel;
+    }
+
     public async ValueTask DisposeAsync()
     {
         foreach (var channel in _channels) channel.Dispose();
@@ -86,7 +95,7 @@ public sealed class TestProcess : IAsyncDisposable
     {
         var folder = Directory.CreateTempSubdirectory("claw-test-tls-").FullName;
         AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
-        await DevelopmentCa.EnsureAsync(folder, ["issuer", "introspector", "verifier", "edge", "operator"], TimeProvider.System, CancellationToken.None);
+        await DevelopmentCa.EnsureAsync(folder, ["issuer", "introspector", "verifier", "edge", "operator", "clawproxy"], TimeProvider.System, CancellationToken.None);
         return folder;
     }
 

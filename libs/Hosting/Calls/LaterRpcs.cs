@@ -27,10 +27,6 @@ public static class LaterRpcs
 
         ["/clawbureau.revocation.v1.RevocationService/BlockGroup"] = 5,
         ["/clawbureau.revocation.v1.RevocationService/LiftBlock"] = 5,
-        ["/clawbureau.introspection.v1.IntrospectionService/BatchIntrospectTokens"] = 5,
-        ["/clawbureau.introspection.v1.IntrospectionService/GetTransitionMatrix"] = 5,
-        ["/clawbureau.feed.v1.FeedService/ReadIndex"] = 5,
-        ["/clawbureau.feed.v1.FeedService/AckApplied"] = 5,
 
         ["/clawbureau.control.v1.BindingService/CreateBindingChallenge"] = 6,
         ["/clawbureau.control.v1.BindingService/BindDid"] = 6,

@@ -1,0 +1,64 @@
+using ClawBureau.Protos.Introspection.V1;
+using ClawBureau.Tokens;
+using Grpc.Core;
+
+namespace ClawBureau.Introspector;
+
+// Many tokens from one read, and what a token may do.
+public sealed partial class IntrospectionEndpoint
+{
+    private const int MostTokens = 1000;
+
+    public override async Task<BatchIntrospectTokensResponse> BatchIntrospectTokens(BatchIntrospectTokensRequest request, ServerCallContext context)
+    {
+        if (request.Tokens.Count == 0) throw Refusal.OfField(Reason.InvalidRequest, "tokens", "tokens must not be empty");
+        if (request.Tokens.Count > MostTokens)
+            throw new Refusal(Reason.BatchTooLarge, $"At most {MostTokens} tokens are introspected at once", new Dictionary<string, string> { ["limit"] = $"{MostTokens}" });
+        var rights = RightsOf(context);
+        var reading = await ReadAsync(request.Consistency, context.CancellationToken);
+        var response = new BatchIntrospectTokensResponse { Revision = Mapping.ToRevision(reading.Revision) };
+        response.Results.Capacity = request.Tokens.Count;
+        foreach (var token in request.Tokens)
+        {
+            response.Results.Add(JsText.IsBlank(token)
+                ? new BatchIntrospectTokensResult { Error = new() { Reason = Protos.Types.V1.Reason.InvalidRequest, Sentence = "token is required", Metadata = { ["field"] = "token" } } }
+                : new BatchIntrospectTokensResult { Answer = Answer(token, rights) });
+        }
+        response.Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt));
+        return response;
+    }
+
+    public override async Task<GetTransitionMatrixResponse> GetTransitionMatrix(GetTransitionMatrixRequest request, ServerCallContext context)
+    {
+        if (JsText.IsBlank(request.Token)) throw Refusal.OfField(Reason.InvalidRequest, "token", "token is required");
+        RightsOf(context);
+        var reading = await ReadAsync(request.Consistency, context.CancellationToken);
+        var response = new GetTransitionMatrixResponse { Revision = Mapping.ToRevision(reading.Revision), Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt)) };
+        var (verified, death, refusal) = Judge(request.Token);
+        if (verified is null)
+        {
+            response.TokenHash = TokenHash.Of(request.Token).ToString();
+            (response.InactiveReason, response.InactiveSentence) = Mapping.ToWire(refusal!);
+            return response;
+        }
+
+        response.TokenHash = verified.TokenHash.ToString();
+        (response.Kid, response.KidSource) = (verified.KeyId.ToString(), Mapping.ToWire(verified.KidSource));
+        response.Matrix.Add(TransitionMatrix.Judge(verified.Claims).Select(Mapping.ToDecision));
+        if (death is not null)
+        {
+            // An unknown transition is not spoken of then: the token may make none (contract 5.3).
+            response.Revoked = true;
+            (response.InactiveReason, response.InactiveSentence) = Mapping.ToWire(new Refusal(Reason.TokenRevoked));
+            return response;
+        }
+        response.Active = true;
+        if (request.Transition.Length > 0)
+        {
+            var asked = TransitionMatrix.Find(request.Transition)
+                ?? throw Refusal.OfField(Reason.TransitionUnknown, "transition", request.Transition.Length > 64 ? null : $"Unknown transition '{request.Transition}'");
+            response.TransitionResult = Mapping.ToDecision(TransitionMatrix.Judge(verified.Claims, asked));
+        }
+        return response;
+    }
+}
