@@ -14,6 +14,7 @@ var root = new Command("claw", "Claw Bureau: scoped, short-lived tokens for agen
     TokenVerbs.Create(),
     RevokeVerb.Create(),
     WatchVerb.Create(),
+    AuditVerbs.Create(),
 };
 root.Options.Add(new HelpOption { Recursive = true });
 root.Options.Add(new VersionOption());

@@ -10,6 +10,9 @@ namespace ClawBureau.Ledger;
 /// </summary>
 internal static class EventPayload
 {
+    /// <summary>What the audit log takes (clawbureau.audit.v1.AuditEvent): an event that it refused would keep all later ones from it.</summary>
+    public const int MostBytes = 32_768;
+
     public static byte[] OfMint(MintAct act)
     {
         var claims = act.Claims;

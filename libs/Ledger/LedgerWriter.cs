@@ -35,7 +35,7 @@ public sealed class LedgerWriter : BackgroundService
 
     /// <summary>Puts an act into the ledger and answers after commit.</summary>
     /// <param name="cancellationToken">Ends the wait, never the act: once queued it may be recorded all the same (rule 5).</param>
-    /// <exception cref="Refusal">TEXT_NOT_STORABLE; LEDGER_OVERLOADED; LEDGER_UNAVAILABLE (nothing was written);
+    /// <exception cref="Refusal">TEXT_NOT_STORABLE; FIELD_TOO_LONG; LEDGER_OVERLOADED; LEDGER_UNAVAILABLE (nothing was written);
     /// LEDGER_OUTCOME_UNKNOWN (it may have been; retry under the same idempotency key).</exception>
     public Task<ActOutcome> AppendAsync(Act act, CancellationToken cancellationToken)
     {
@@ -299,6 +299,8 @@ public sealed class LedgerWriter : BackgroundService
     private static void RefuseUnstorable(Act act)
     {
         foreach (var (field, text) in act.Texts) StorableText.Require(text, field);
+        if (act.Payload.Length > EventPayload.MostBytes)
+            throw new Refusal(Reason.FieldTooLong, "The request is larger than an event of the ledger may be", new Dictionary<string, string> { ["field"] = "request", ["limit"] = $"{EventPayload.MostBytes}" });
     }
 
     public override void Dispose()

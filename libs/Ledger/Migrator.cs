@@ -18,6 +18,9 @@ public sealed class Migrator(NpgsqlDataSource admin, ILogger log)
 
     private static readonly IReadOnlyList<Migration> All = Load();
 
+    /// <summary>How many migrations this build has; their numbers may have gaps.</summary>
+    internal static int Count => All.Count;
+
     private sealed record Migration(int Version, string Name, string Sql)
     {
         public byte[] Hash => SHA256.HashData(Encoding.UTF8.GetBytes(Sql));

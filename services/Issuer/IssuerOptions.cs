@@ -1,4 +1,5 @@
 using ClawBureau.Hosting;
+using ClawBureau.Hosting.Peers;
 using ClawBureau.Ledger;
 using ClawBureau.Tokens;
 
@@ -28,6 +29,9 @@ public sealed class IssuerOptions
     /// <summary>CLAW_ISSUER_DID: the issuer's own DID, as /v1/did names it. Default did:web:clawscope.com.</summary>
     public required Did IssuerDid { get; init; }
 
+    /// <summary>CLAW_AUDIT_SINK: https address of the AuditSink that the ledger's events are relayed to, or those of several replicas. Without it they wait in the ledger.</summary>
+    public PeerAddresses? AuditSink { get; init; }
+
     public LedgerOptions Ledger { get; init; } = new();
 
     /// <exception cref="StartRefused">A setting is missing or cannot be used; the sentence names it.</exception>
@@ -46,6 +50,7 @@ public sealed class IssuerOptions
                 IssuerDid = Did.TryParse(settings.Text("CLAW_ISSUER_DID") ?? "did:web:clawscope.com", out var did)
                     ? did
                     : throw new StartRefused("CLAW_ISSUER_DID is no DID: set it to one such as did:web:issuer.example, or leave it out."),
+                AuditSink = PeerAddresses.Read(settings, "CLAW_AUDIT_SINK"),
             };
         }
         catch (Refusal refusal) when (refusal.Reason == Reason.PolicyConfigInvalid)

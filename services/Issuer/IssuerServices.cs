@@ -22,6 +22,7 @@ public static class IssuerServices
         // In this order: the writer runs before the keys are announced, and stops after nobody can ask any more.
         services.AddHostedService(s => s.GetRequiredService<LedgerWriter>());
         services.AddHostedService<LedgerPulse>();
+        services.AddHostedService<AuditRelay>();
     }
 
     public static void MapIssuer(this WebApplication app)

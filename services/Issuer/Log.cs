@@ -22,4 +22,16 @@ internal static partial class Log
 
     [LoggerMessage(EventId = 222, EventName = "ledger.view_not_read", Level = LogLevel.Warning, Message = "The control view could not be read: {Error}")]
     public static partial void ViewNotRead(ILogger logger, string error);
+
+    [LoggerMessage(EventId = 230, EventName = "audit.relaying", Level = LogLevel.Information, Message = "Relaying the ledger's events to the audit log from seq {Seq}")]
+    public static partial void Relaying(ILogger logger, Seq seq);
+
+    [LoggerMessage(EventId = 231, EventName = "audit.away", Level = LogLevel.Warning, Message = "The audit log cannot be told; events wait in the ledger: {Error}")]
+    public static partial void AuditAway(ILogger logger, string error);
+
+    [LoggerMessage(EventId = 232, EventName = "audit.not_configured", Level = LogLevel.Warning, Message = "CLAW_AUDIT_SINK is not set: the ledger's events are relayed to no audit log")]
+    public static partial void AuditNotConfigured(ILogger logger);
+
+    [LoggerMessage(EventId = 233, EventName = "audit.disagrees", Level = LogLevel.Error, Message = "The audit log has another story than this ledger: {What}")]
+    public static partial void AuditDisagrees(ILogger logger, string what);
 }

@@ -80,10 +80,13 @@ public sealed class CallerTableTests
         Assert.Empty(LaterRpcs.Issues.Keys.Except(Declared));
         // Issue → how many RPCs it still has to fill. These numbers only go down.
         Assert.Equal(
-            new Dictionary<int, int> { [3] = 5, [4] = 8, [5] = 2, [6] = 19, [7] = 2, [8] = 4 },
+            new Dictionary<int, int> { [3] = 2, [4] = 8, [5] = 2, [6] = 19, [7] = 2, [8] = 4 },
             LaterRpcs.Issues.Values.CountBy(issue => issue).ToDictionary());
         Assert.Equal(
             [
+                "/clawbureau.audit.v1.AuditService/AppendEvents",
+                "/clawbureau.audit.v1.AuditService/GetSourceCursor",
+                "/clawbureau.audit.v1.AuditService/ListEvents",
                 "/clawbureau.feed.v1.FeedService/AckApplied",
                 "/clawbureau.feed.v1.FeedService/GetSnapshot",
                 "/clawbureau.feed.v1.FeedService/ListRevocations",

@@ -44,6 +44,14 @@ public sealed class AppendTests
     }
 
     [Fact]
+    public async Task An_act_that_the_audit_log_would_not_take_is_refused_before_it_is_queued()
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        var refusal = await Assert.ThrowsAsync<Refusal>(() => ledger.Writer.AppendAsync(Acts.Revoke(TokenHash.Of("x")) with { Reason = new string('x', 33_000) }, CancellationToken.None));
+        Assert.Equal((Reason.FieldTooLong, "32768"), (refusal.Reason, refusal.Metadata["limit"]));
+    }
+
+    [Fact]
     public async Task Text_PostgreSQL_cannot_hold_is_refused_and_harms_no_other_act()
     {
         await using var ledger = await LedgerFixture.StartAsync();

@@ -95,7 +95,7 @@ public sealed class TestProcess : IAsyncDisposable
     {
         var folder = Directory.CreateTempSubdirectory("claw-test-tls-").FullName;
         AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
-        await DevelopmentCa.EnsureAsync(folder, ["issuer", "introspector", "verifier", "edge", "operator", "clawproxy"], TimeProvider.System, CancellationToken.None);
+        await DevelopmentCa.EnsureAsync(folder, ["issuer", "introspector", "verifier", "audit-sink", "edge", "operator", "clawproxy"], TimeProvider.System, CancellationToken.None);
         return folder;
     }
 

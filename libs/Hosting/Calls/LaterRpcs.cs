@@ -12,9 +12,6 @@ public static class LaterRpcs
     {
         ["/clawbureau.verification.v1.VerificationService/VerifyToken"] = 3,
         ["/clawbureau.verification.v1.VerificationService/VerifyTokenControl"] = 3,
-        ["/clawbureau.audit.v1.AuditService/AppendEvents"] = 3,
-        ["/clawbureau.audit.v1.AuditService/GetSourceCursor"] = 3,
-        ["/clawbureau.audit.v1.AuditService/ListEvents"] = 3,
 
         ["/clawbureau.keys.v1.KeyService/RotateKey"] = 4,
         ["/clawbureau.keys.v1.KeyService/RevokeKey"] = 4,

@@ -24,6 +24,9 @@ public static class SuiteMetrics
     /// <summary>Verifications decided; tag <c>path</c>: offline or introspection.</summary>
     public static readonly Counter<long> Verifications = Meter.CreateCounter<long>("claw.verification", "{verification}", "Verifications by how they were decided");
 
-    /// <summary>Audit exports; tag <c>result</c>.</summary>
-    public static readonly Counter<long> AuditExports = Meter.CreateCounter<long>("claw.audit.exports", "{export}", "Audit exports by result");
+    /// <summary>Batches of events told to the audit log; tag <c>result</c>: appended, present, refused or unavailable.</summary>
+    public static readonly Counter<long> AuditExports = Meter.CreateCounter<long>("claw.audit.exports", "{export}", "Batches told to the audit log by result");
+
+    /// <summary>Events of the ledger that the audit log is not known to have.</summary>
+    public static readonly Gauge<long> AuditLag = Meter.CreateGauge<long>("claw.audit.lag", "{event}", "Events of the ledger that the audit log is not known to have");
 }
