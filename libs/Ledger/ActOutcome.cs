@@ -31,6 +31,9 @@ public enum Verdict
 
     /// <summary>The token the caller authenticated with is revoked.</summary>
     CallerRevoked = 8,
+
+    /// <summary>A record of the control plane that the act was decided from has changed: read and decide again.</summary>
+    Stale = 20,
 }
 
 /// <summary>The ledger's answer to one act, after commit.</summary>

@@ -27,8 +27,14 @@ public abstract record Act
         ("trace_id", Correlation.TraceId), ("correlation_id", Correlation.CorrelationId),
     ];
 
+    /// <summary>How many events it can become.</summary>
+    internal virtual long MostEvents => 1;
+
     /// <summary>Two acts that share one of these never stand in the same batch.</summary>
     internal abstract IEnumerable<string> ConflictKeys { get; }
+
+    /// <summary>A group is one conflict, whichever act is about it.</summary>
+    internal static string GroupConflictKey(GroupKey group) => $"group {Convert.ToHexStringLower(group.Hash)}";
 
     /// <summary>The event's payload: canonical JSON, written once, before the act is queued.</summary>
     internal byte[] Payload => _payload ??= WritePayload();
@@ -66,6 +72,9 @@ public sealed record MintAct : Act
 
     /// <summary>The challenge this mint consumes; null where none is needed.</summary>
     public string? ChallengeId { get; init; }
+
+    /// <summary>Records of the control plane the grant was judged by; it is judged again when one of them has changed.</summary>
+    public IReadOnlyList<Seen> Seen { get; init; } = [];
 
     /// <summary>head.control_seq of the view the request was already judged by (<see cref="Reading.ControlView"/>); null: judge it here.</summary>
     public long? JudgedAtControlSeq { get; init; }
@@ -111,7 +120,7 @@ public sealed record BlockGroupAct : Act
 
     public override EventKind Kind => EventKind.GroupBlocked;
     internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("reason", Reason)];
-    internal override IEnumerable<string> ConflictKeys => [$"group {Convert.ToHexStringLower(Group.Hash)}"];
+    internal override IEnumerable<string> ConflictKeys => [GroupConflictKey(Group)];
     private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, Reason);
 }
 
@@ -123,7 +132,7 @@ public sealed record LiftBlockAct : Act
 
     public override EventKind Kind => EventKind.BlockLifted;
     internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("reason", Reason)];
-    internal override IEnumerable<string> ConflictKeys => [$"group {Convert.ToHexStringLower(Group.Hash)}"];
+    internal override IEnumerable<string> ConflictKeys => [GroupConflictKey(Group)];
     private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, Reason);
 }
 
@@ -158,19 +167,4 @@ public sealed record PolicyAct : Act
     public override EventKind Kind => EventKind.PolicyPut;
     internal override IEnumerable<string> ConflictKeys => ["policy"];
     private protected override byte[] WritePayload() => EventPayload.OfPolicy(this);
-}
-
-/// <summary>States who owns a controller and whether it may act. A frozen controller neither mints nor mutates (L9).</summary>
-public sealed record ControllerAct : Act
-{
-    public required string ControllerDid { get; init; }
-    public required string OwnerDid { get; init; }
-    public required bool Active { get; init; }
-    public required bool Frozen { get; init; }
-    public string? PolicyHash { get; init; }
-
-    public override EventKind Kind => EventKind.ControllerChanged;
-    public override string? Subject => ControllerDid;
-    internal override IEnumerable<string> ConflictKeys => ["controller " + ControllerDid];
-    private protected override byte[] WritePayload() => EventPayload.OfController(this);
 }

@@ -9,7 +9,21 @@ public enum EventKind : short
     BlockLifted = 4,
     KeyChanged = 5,
     PolicyPut = 6,
-    ControllerChanged = 7,
+
+    DidBound = 20,
+    BindingRevoked = 21,
+    ControllerRegistered = 22,
+    AgentRegistered = 23,
+    SensitivePolicyUpdated = 24,
+    RotationConfirmed = 25,
+    TransferRequested = 26,
+    TransferConfirmed = 27,
+    TransferCancelled = 28,
+    IdentityExported = 29,
+    IdentityImported = 30,
+
+    /// <summary>A group's tokens issued up to now are dead: left by a transfer, a rotation or a revoked binding.</summary>
+    GroupCut = 31,
 }
 
 /// <summary>The names under which events appear in payloads, listings and the audit log.</summary>
@@ -23,7 +37,18 @@ public static class EventKinds
         EventKind.BlockLifted => "block.lifted",
         EventKind.KeyChanged => "key.changed",
         EventKind.PolicyPut => "policy.put",
-        EventKind.ControllerChanged => "controller.changed",
+        EventKind.DidBound => "did.bound",
+        EventKind.BindingRevoked => "binding.revoked",
+        EventKind.ControllerRegistered => "controller.registered",
+        EventKind.AgentRegistered => "agent.registered",
+        EventKind.SensitivePolicyUpdated => "sensitive_policy.updated",
+        EventKind.RotationConfirmed => "rotation.confirmed",
+        EventKind.TransferRequested => "transfer.requested",
+        EventKind.TransferConfirmed => "transfer.confirmed",
+        EventKind.TransferCancelled => "transfer.cancelled",
+        EventKind.IdentityExported => "identity.exported",
+        EventKind.IdentityImported => "identity.imported",
+        EventKind.GroupCut => "group.cut",
         _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "no such event kind"),
     };
 }

@@ -97,16 +97,34 @@ internal static class EventPayload
         return End(json);
     }
 
-    public static byte[] OfController(ControllerAct act)
+    public static byte[] OfControl(ControlAct act)
+    {
+        var members = new SortedDictionary<string, object?>(StringComparer.Ordinal) { ["by"] = act.Caller, ["kind"] = EventKinds.NameOf(act.Kind) };
+        foreach (var (name, value) in act.Facts) members.Add(name, value);
+        var json = Begin();
+        foreach (var (name, value) in members)
+        {
+            switch (value)
+            {
+                case null: break;
+                case string text: json.Name(name).Value(text); break;
+                case bool flag: json.Name(name).Value(flag); break;
+                case long number: json.Name(name).Value(number); break;
+                case IEnumerable<string> texts: json.Name(name).Value(texts); break;
+                default: throw new InvalidOperationException($"the fact {name} is a {value.GetType().Name}");
+            }
+        }
+        return End(json);
+    }
+
+    public static byte[] OfCut(ControlAct act, GroupKey group)
     {
         var json = Begin();
-        json.Name("active").Value(act.Active);
         Text(json, "by", act.Caller);
-        Text(json, "controller_did", act.ControllerDid);
-        json.Name("frozen").Value(act.Frozen);
-        Text(json, "kind", EventKinds.NameOf(act.Kind));
-        Text(json, "owner_did", act.OwnerDid);
-        Text(json, "policy_hash_b64u", act.PolicyHash);
+        Text(json, "cause", EventKinds.NameOf(act.Kind));
+        Text(json, "group_key", Convert.ToHexStringLower(group.Hash));
+        Text(json, "group_kind", group.Kind.ToString().ToLowerInvariant());
+        Text(json, "kind", EventKinds.NameOf(EventKind.GroupCut));
         return End(json);
     }
 

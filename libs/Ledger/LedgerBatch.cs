@@ -72,7 +72,7 @@ internal sealed class LedgerBatch
         LiftBlockAct => new GroupStatement(acts, lift: true),
         KeyAct => new KeyStatement(acts),
         PolicyAct => new PolicyStatement(acts),
-        ControllerAct => new ControllerStatement(acts),
+        ControlAct => new ControlActStatement(acts),
         var act => throw new InvalidOperationException($"no statement records a {act.GetType().Name}"),
     };
 }

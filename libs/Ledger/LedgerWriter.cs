@@ -238,14 +238,14 @@ public sealed class LedgerWriter : BackgroundService
         var recorded = new Dictionary<int, ActOutcome>();
         await using (var read = new NpgsqlCommand(
             """
-            SELECT e.ordinal, h.epoch, e.seq, e.recorded_at, h.control_seq, coalesce(r.revocation_seq, 0), coalesce(r.cut, 0), r.token_hash
+            SELECT e.ordinal, h.epoch, e.seq, e.recorded_at, h.control_seq, coalesce(r.revocation_seq, h.revocation_seq), coalesce(r.cut, 0), r.token_hash
               FROM ledger.batches b
               JOIN ledger.events e ON e.seq >= b.first_seq AND e.seq < b.first_seq + $2 AND e.batch_id = b.batch_id
               LEFT JOIN ledger.revocations r ON r.seq = e.seq
               CROSS JOIN ledger.head h
              WHERE b.batch_id = $1
             """, connection)
-        { Parameters = { new() { Value = batch.Id }, new() { Value = (long)batch.Acts.Count } } })
+        { Parameters = { new() { Value = batch.Id }, new() { Value = batch.Acts.Sum(a => a.Act.MostEvents) } } })
         await using (var reader = await read.ExecuteReaderAsync())
         {
             while (await reader.ReadAsync())

@@ -212,6 +212,7 @@ public enum Reason
     TransferOwnerMismatch = 1317,
     TransferContextMismatch = 1318,
     TransferDeadlinePassed = 1319,
+    ControllerAgentLimitReached = 1320,
 
     ExportSigningNotConfigured = 1400,
     ExportSigningFailed = 1401,

@@ -68,7 +68,7 @@ public sealed class IssuerOptions
         }
     }
 
-    private static string? FromFile(string? file)
+    internal static string? FromFile(string? file)
     {
         if (file is null) return null;
         if (!File.Exists(file)) throw new StartRefused($"The key file {file} does not exist.");

@@ -1,4 +1,5 @@
 using ClawBureau.Hosting;
+using ClawBureau.Issuer.Control;
 using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
 
@@ -19,6 +20,7 @@ public static class IssuerServices
         services.AddSingleton<ControlViews>();
         services.AddSingleton<TokenMint>();
         services.AddSingleton<Revoker>();
+        services.AddControlPlane();
         // In this order: the writer runs before the keys are announced, and stops after nobody can ask any more.
         services.AddHostedService(s => s.GetRequiredService<LedgerWriter>());
         services.AddHostedService<LedgerPulse>();
@@ -30,6 +32,7 @@ public static class IssuerServices
         app.MapGrpcService<IssuanceEndpoint>();
         app.MapGrpcService<RevocationEndpoint>();
         app.MapGrpcService<KeyEndpoint>();
+        app.MapControlPlane();
     }
 }
 

@@ -1,3 +1,4 @@
+using ClawBureau.Ledger;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.Issuer;
@@ -34,4 +35,7 @@ internal static partial class Log
 
     [LoggerMessage(EventId = 233, EventName = "audit.disagrees", Level = LogLevel.Error, Message = "The audit log has another story than this ledger: {What}")]
     public static partial void AuditDisagrees(ILogger logger, string what);
+
+    [LoggerMessage(EventId = 240, EventName = "control.recorded", Level = LogLevel.Information, Message = "{Kind} at seq {Seq} by {Owner}")]
+    public static partial void ControlActRecorded(ILogger logger, EventKind kind, Seq seq, string owner);
 }

@@ -71,13 +71,30 @@ internal static class Acts
 
     public static LiftBlockAct Lift(GroupKey group) => new() { Caller = "admin:test", Correlation = Correlation.None, Group = group };
 
-    public static ControllerAct Controller(string did, bool frozen) => new()
+    public static ControlAct Controller(string did, bool frozen, params Seen[] seen) => new()
     {
+        What = frozen ? EventKind.TransferRequested : EventKind.TransferCancelled,
         Caller = "admin:test",
         Correlation = Correlation.None,
-        ControllerDid = did,
-        OwnerDid = "did:key:zOwner",
-        Active = true,
-        Frozen = frozen,
+        About = did,
+        Facts = new Dictionary<string, object?> { ["controller_did"] = did, ["frozen"] = frozen },
+        Seen = seen,
+        Controllers =
+        [
+            new Model.Controller
+            {
+                ControllerDid = did,
+                OwnerDid = "did:key:zOwner",
+                Active = true,
+                Frozen = frozen,
+                PolicyHash = new string('a', 43),
+                ChangedAt = DateTime.UtcNow,
+                RegisteredAt = DateTime.UtcNow,
+                LastChallengeId = "c0",
+                AllowedSensitiveScopes = ["control:token:revoke"],
+                PolicyUpdatedAt = DateTime.UtcNow,
+                Consented = false,
+            },
+        ],
     };
 }

@@ -33,7 +33,7 @@ internal static class LedgerChecks
               CROSS JOIN LATERAL (SELECT convert_from(m.payload, 'UTF8')::jsonb AS claims) p
               CROSS JOIN LATERAL (
                 SELECT convert_from(c.payload, 'UTF8')::jsonb AS state FROM ledger.events c
-                 WHERE c.kind = 7 AND c.seq < m.seq AND c.subject = p.claims->>'controller_did' ORDER BY c.seq DESC LIMIT 1) s
+                 WHERE c.seq < m.seq AND c.subject = p.claims->>'controller_did' AND convert_from(c.payload, 'UTF8')::jsonb ? 'frozen' ORDER BY c.seq DESC LIMIT 1) s
              WHERE m.kind = 1 AND (s.state->>'frozen')::boolean
             """),
     ];

@@ -5,7 +5,7 @@ using NpgsqlTypes;
 namespace ClawBureau.Ledger.Statements;
 
 /// <summary>
-/// Acts that state something new about a key, a controller or the policy: recorded when it differs from what stands,
+/// Acts that state something new about a key or the policy: recorded when it differs from what stands,
 /// and each moves control_seq, because each can deny a mint.
 /// </summary>
 internal abstract class ControlStatement(IReadOnlyList<PendingAct> pending) : ActStatement
@@ -66,34 +66,6 @@ internal sealed class KeyStatement(IReadOnlyList<PendingAct> pending) : ControlS
         Add(command, NpgsqlDbType.Smallint, keys.Select(k => (short)k.State));
         Add(command, NpgsqlDbType.Bigint, keys.Select(k => k.NotAfter?.ToUnixTimeSeconds()));
         Add(command, NpgsqlDbType.Boolean, keys.Select(k => k.IsForeign));
-    }
-}
-
-internal sealed class ControllerStatement(IReadOnlyList<PendingAct> pending) : ControlStatement(pending)
-{
-    private static readonly string Text = TextOf(EventKind.ControllerChanged,
-        "SELECT * FROM unnest($2::int[], $10::text[], $11::text[], $12::boolean[], $13::boolean[], $14::text[]) AS s(ord, controller_did, owner_did, active, frozen, policy_hash)",
-        """
-        NOT EXISTS (SELECT 1 FROM control.controllers c WHERE c.controller_did = s.controller_did AND c.owner_did = s.owner_did
-                       AND c.active = s.active AND c.frozen = s.frozen AND c.policy_hash IS NOT DISTINCT FROM s.policy_hash)
-        """,
-        """
-        INSERT INTO control.controllers AS c (controller_did, owner_did, active, frozen, policy_hash, seq, changed_at)
-        SELECT x.controller_did, x.owner_did, x.active, x.frozen, x.policy_hash, x.seq, h.now FROM accepted x, head h
-        ON CONFLICT (controller_did) DO UPDATE SET owner_did = excluded.owner_did, active = excluded.active, frozen = excluded.frozen,
-           policy_hash = excluded.policy_hash, seq = excluded.seq, changed_at = excluded.changed_at
-        """);
-
-    protected override string Sql => Text;
-
-    protected override void AddParameters(NpgsqlBatchCommand command)
-    {
-        var controllers = Pending.Select(p => (ControllerAct)p.Act).ToList();
-        Add(command, NpgsqlDbType.Text, controllers.Select(c => c.ControllerDid));
-        Add(command, NpgsqlDbType.Text, controllers.Select(c => c.OwnerDid));
-        Add(command, NpgsqlDbType.Boolean, controllers.Select(c => c.Active));
-        Add(command, NpgsqlDbType.Boolean, controllers.Select(c => c.Frozen));
-        Add(command, NpgsqlDbType.Text, controllers.Select(c => c.PolicyHash));
     }
 }
 

@@ -24,6 +24,7 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
            WHERE m.control_seq IS DISTINCT FROM h.control_seq
            GROUP BY g.ord
         ),
+        {{SeenCondition.Cte(29)}},
         judged AS MATERIALIZED (
           SELECT m.*, coalesce(d.cut, 0) AS cut, d.blocked_by, p.seq AS prior_seq, p.request_hash AS prior_request, p.kid AS prior_kid, p.signed_payload AS prior_payload,
                  p.policy_tier AS prior_tier, p.policy_version AS prior_version,
@@ -35,8 +36,10 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
                 (SELECT 1 FROM control.challenges c WHERE c.challenge_id = m.challenge_id AND c.consumed_seq IS NULL AND c.expires_at > h.now)
                 THEN {{(int)Verdict.ChallengeUnusable}}
               WHEN m.control_seq = h.control_seq THEN {{(int)Verdict.Recorded}}
+              WHEN EXISTS (SELECT 1 FROM stale x WHERE x.ord = m.ord) THEN {{(int)Verdict.Stale}}
               WHEN m.controller_did IS NOT NULL AND EXISTS
-                (SELECT 1 FROM control.controllers c WHERE c.controller_did = m.controller_did AND (c.frozen OR NOT c.active))
+                (SELECT 1 FROM control.controllers c
+                  WHERE c.controller_did = m.controller_did AND (NOT c.active OR (c.frozen AND coalesce(c.transfer_expires_at, 'infinity') > h.now)))
                 THEN {{(int)Verdict.ControllerFrozen}}
               WHEN d.blocked_by IS NOT NULL THEN {{(int)Verdict.Blocked}}
               WHEN NOT EXISTS (SELECT 1 FROM ledger.keys k WHERE k.kid = m.kid AND k.state = {{(short)KeyState.Active}})
@@ -105,6 +108,7 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         Add(command, NpgsqlDbType.Bytea, groups.Select(g => g.Group.Hash));
         Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.PolicyTier));
         Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.PolicyVersion));
+        SeenCondition.AddParameters(command, _mints.SelectMany(m => m.Act.Seen.Select(s => (m.Ordinal, s))));
     }
 
     protected override ActOutcome ReadOutcome(NpgsqlDataReader reader, Guid epoch) => new()

@@ -1,0 +1,251 @@
+using ClawBureau.Hosting.Health;
+using ClawBureau.Introspector;
+using ClawBureau.Issuer;
+using ClawBureau.Protos.Control.V1;
+using ClawBureau.Protos.Introspection.V1;
+using ClawBureau.Protos.Issuance.V1;
+using ClawBureau.Protos.Revocation.V1;
+using ClawBureau.Testing;
+using ClawBureau.Tokens;
+using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
+using Reason = ClawBureau.Tokens.Reason;
+
+namespace ClawBureau.ControlPlane.Tests;
+
+/// <summary>An Issuer and an Introspector on a database of their own, and the walks that most tests begin with.</summary>
+internal sealed class ControlFixture : IAsyncDisposable
+{
+    public const string HmacKey = "a shared key of sixteen characters and more";
+
+    private static readonly string Seed = Base64UrlText.Encode([.. Enumerable.Range(0, 32).Select(i => (byte)(i + 11))]);
+
+    private ControlFixture(TestDatabase database, TestProcess issuer, TestProcess introspector)
+    {
+        (Database, Issuer, Introspector) = (database, issuer, introspector);
+        var calls = issuer.Channel(adminKey: null).Calls;       // the signature is all that is asked for
+        (Bindings, Controllers, Portability, Bootstrap) = (new(calls), new(calls), new(calls), new(calls));
+    }
+
+    public TestDatabase Database { get; }
+    public TestProcess Issuer { get; }
+    public TestProcess Introspector { get; }
+    public BindingService.BindingServiceClient Bindings { get; }
+    public ControllerService.ControllerServiceClient Controllers { get; }
+    public PortabilityService.PortabilityServiceClient Portability { get; }
+    public BootstrapService.BootstrapServiceClient Bootstrap { get; }
+    public IssuanceService.IssuanceServiceClient Issuance => new(Issuer.Channel().Calls);
+    public RevocationService.RevocationServiceClient Revocation => new(Issuer.Channel().Calls);
+
+    public static async Task<ControlFixture> StartAsync(IReadOnlyDictionary<string, string?>? settings = null)
+    {
+        var database = await TestDatabases.CreateAsync();
+        var issuer = await StartIssuerAsync(database, settings);
+        var patient = new IntrospectorOptions { Database = database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30) };
+        var introspector = await TestProcess.StartAsync("introspector", s =>
+        {
+            s.AddIntrospector();
+            s.AddSingleton(patient);
+        }, a => a.MapIntrospector(), new Dictionary<string, string?> { ["CLAW_DATABASE_INTROSPECTOR"] = database.Introspector });
+        await ReadyAsync(introspector);
+        return new ControlFixture(database, issuer, introspector);
+    }
+
+    /// <summary>Another Issuer on the same ledger, or one on another.</summary>
+    public static async Task<TestProcess> StartIssuerAsync(TestDatabase database, IReadOnlyDictionary<string, string?>? settings = null)
+    {
+        var all = new Dictionary<string, string?>
+        {
+            ["CLAW_DATABASE_ISSUER"] = database.Issuer,
+            ["SCOPE_SIGNING_KEY"] = Seed,
+            ["SCOPE_ALLOWED_SCOPE_PREFIXES"] = "proxy:,clawproxy:,control:",
+            ["CLAIM_EXPORT_SIGNING_KEY"] = HmacKey,
+            ["CLAIM_CHALLENGES_PER_SECOND"] = "10000",
+        };
+        foreach (var (name, value) in settings ?? new Dictionary<string, string?>()) all[name] = value;
+        var issuer = await TestProcess.StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), all);
+        await ReadyAsync(issuer);
+        return issuer;
+    }
+
+    /// <summary>A new party whose DID is bound.</summary>
+    public async Task<Party> BoundAsync()
+    {
+        var party = Party.New();
+        await BindAsync(party);
+        return party;
+    }
+
+    public async Task<BindDidResponse> BindAsync(Party party)
+    {
+        var challenge = await Bindings.CreateBindingChallengeAsync(new() { Did = party.Did });
+        return await Bindings.BindDidAsync(new() { Did = party.Did, ChallengeId = challenge.ChallengeId, SignatureB64U = party.Sign(challenge.Message) });
+    }
+
+    public async Task<RevokeBindingResponse> RevokeBindingAsync(Party party)
+    {
+        var challenge = await Bindings.CreateBindingChallengeAsync(new() { Did = party.Did, Purpose = BindingPurpose.Revoke });
+        return await Bindings.RevokeBindingAsync(new() { Did = party.Did, ChallengeId = challenge.ChallengeId, SignatureB64U = party.Sign(challenge.Message), Reason = "lost" });
+    }
+
+    /// <summary>An owner with a controller and an agent under it, all three bound.</summary>
+    public async Task<ChainOf> ChainAsync(params string[] scopes)
+    {
+        var chain = new ChainOf(await BoundAsync(), await BoundAsync(), await BoundAsync());
+        await RegisterAsync(chain.Owner, chain.Controller, scopes);
+        await RegisterAgentAsync(chain.Owner, chain.Controller, chain.Agent);
+        return chain;
+    }
+
+    public Task<CreateControlChallengeResponse> ChallengeAsync(
+        ControlPurpose purpose, Party owner, Party? controller = null, Party? agent = null, Action<CreateControlChallengeRequest>? also = null)
+    {
+        var request = new CreateControlChallengeRequest { Purpose = purpose, OwnerDid = owner.Did, ControllerDid = controller?.Did ?? "", AgentDid = agent?.Did ?? "" };
+        also?.Invoke(request);
+        return Controllers.CreateControlChallengeAsync(request).ResponseAsync;
+    }
+
+    public async Task<RegisterControllerResponse> RegisterAsync(Party owner, Party controller, IReadOnlyList<string>? scopes = null, bool consent = false)
+    {
+        var challenge = await ChallengeAsync(ControlPurpose.RegisterController, owner, controller);
+        return await Controllers.RegisterControllerAsync(new()
+        {
+            OwnerDid = owner.Did,
+            ControllerDid = controller.Did,
+            ChallengeId = challenge.ChallengeId,
+            SignatureB64U = owner.Sign(challenge.Message),
+            AllowedSensitiveScopes = scopes is { Count: > 0 } ? new SensitiveScopes { Scopes = { scopes } } : null,
+            ControllerSignatureB64U = consent ? controller.Sign(challenge.Message) : "",
+        });
+    }
+
+    public async Task<RegisterAgentResponse> RegisterAgentAsync(Party owner, Party controller, Party agent, bool consent = false)
+    {
+        var challenge = await ChallengeAsync(ControlPurpose.RegisterAgent, owner, controller, agent);
+        return await Controllers.RegisterAgentAsync(new()
+        {
+            OwnerDid = owner.Did,
+            ControllerDid = controller.Did,
+            AgentDid = agent.Did,
+            ChallengeId = challenge.ChallengeId,
+            SignatureB64U = owner.Sign(challenge.Message),
+            AgentSignatureB64U = consent ? agent.Sign(challenge.Message) : "",
+        });
+    }
+
+    public async Task<UpdateSensitivePolicyResponse> UpdatePolicyAsync(Party owner, Party controller, IReadOnlyList<string>? signed, IReadOnlyList<string>? asked)
+    {
+        var challenge = await ChallengeAsync(ControlPurpose.UpdateSensitivePolicy, owner, controller, also: r =>
+            r.AllowedSensitiveScopes = signed is null ? null : new SensitiveScopes { Scopes = { signed } });
+        return await Controllers.UpdateSensitivePolicyAsync(new()
+        {
+            OwnerDid = owner.Did,
+            ControllerDid = controller.Did,
+            ChallengeId = challenge.ChallengeId,
+            SignatureB64U = owner.Sign(challenge.Message),
+            AllowedSensitiveScopes = asked is null ? null : new SensitiveScopes { Scopes = { asked } },
+        });
+    }
+
+    public async Task<ConfirmRotationResponse> RotateAsync(RotationRole role, Party owner, Party from, Party to, Party? controller = null)
+    {
+        var challenge = await ChallengeAsync(ControlPurpose.ConfirmRotation, owner, controller, also: r => (r.RotationRole, r.FromDid, r.ToDid) = (role, from.Did, to.Did));
+        return await Controllers.ConfirmRotationAsync(new()
+        {
+            OwnerDid = owner.Did,
+            RotationRole = role,
+            FromDid = from.Did,
+            ToDid = to.Did,
+            ControllerDid = controller?.Did ?? "",
+            ChallengeId = challenge.ChallengeId,
+            SignatureB64U = owner.Sign(challenge.Message),
+        });
+    }
+
+    public async Task<RequestTransferResponse> RequestTransferAsync(Party owner, Party controller, Party target, TimeSpan? deadline = null)
+    {
+        var challenge = await ChallengeAsync(ControlPurpose.TransferControllerRequest, owner, controller, also: r => r.TransferToOwnerDid = target.Did);
+        return await Controllers.RequestTransferAsync(new()
+        {
+            OwnerDid = owner.Did,
+            ControllerDid = controller.Did,
+            TransferToOwnerDid = target.Did,
+            ChallengeId = challenge.ChallengeId,
+            SignatureB64U = owner.Sign(challenge.Message),
+            Deadline = deadline is { } span ? Google.Protobuf.WellKnownTypes.Duration.FromTimeSpan(span) : null,
+        });
+    }
+
+    public async Task<ConfirmTransferResponse> ConfirmTransferAsync(Party target, Party controller)
+    {
+        var challenge = await ChallengeAsync(ControlPurpose.TransferControllerConfirm, target, controller, also: r => r.TransferToOwnerDid = target.Did);
+        return await Controllers.ConfirmTransferAsync(new()
+        {
+            OwnerDid = target.Did,
+            ControllerDid = controller.Did,
+            ChallengeId = challenge.ChallengeId,
+            SignatureB64U = target.Sign(challenge.Message),
+        });
+    }
+
+    public async Task<CancelTransferResponse> CancelTransferAsync(Party owner, Party controller)
+    {
+        var challenge = await ChallengeAsync(ControlPurpose.TransferControllerCancel, owner, controller);
+        return await Controllers.CancelTransferAsync(new()
+        {
+            OwnerDid = owner.Did,
+            ControllerDid = controller.Did,
+            ChallengeId = challenge.ChallengeId,
+            SignatureB64U = owner.Sign(challenge.Message),
+        });
+    }
+
+    public Task<GetControlChainResponse> ReadChainAsync(Party controller, Party agent) =>
+        Controllers.GetControlChainAsync(new() { ControllerDid = controller.Did, AgentDid = agent.Did }).ResponseAsync;
+
+    /// <summary>What the canonical lane is asked for.</summary>
+    public static IssueTokenRequest Canonical(Party owner, Party controller, Party agent, params string[] scopes) => new()
+    {
+        Lane = Protos.Types.V1.TokenLane.Canonical,
+        Sub = agent.Did,
+        Aud = new() { Values = { "clawproxy.example" } },
+        Scope = { scopes.Length > 0 ? scopes : ["clawproxy:call"] },
+        OwnerDid = owner.Did,
+        ControllerDid = controller.Did,
+    };
+
+    public Task<IssueTokenResponse> IssueAsync(ChainOf chain, params string[] scopes) =>
+        Issuance.IssueTokenAsync(Canonical(chain.Owner, chain.Controller, chain.Agent, scopes)).ResponseAsync;
+
+    public async Task<bool> IsActiveAsync(string token) =>
+        (await new IntrospectionService.IntrospectionServiceClient(Introspector.Channel().Calls).IntrospectTokenAsync(new() { Token = token })).Active;
+
+    public async Task<T> ScalarAsync<T>(string sql)
+    {
+        await using var admin = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(Database.Admin) { Pooling = false }.ConnectionString);
+        await using var command = admin.CreateCommand(sql);
+        return (T)(await command.ExecuteScalarAsync())!;
+    }
+
+    /// <summary>The call is refused with this reason, and nothing is written.</summary>
+    public async Task RefusesAsync(Reason reason, Func<Task> call)
+    {
+        long before = await ScalarAsync<long>("SELECT seq FROM ledger.head");
+        var refusal = await Assert.ThrowsAsync<Refusal>(call);
+        Assert.Equal(reason, refusal.Reason);
+        Assert.Equal(before, await ScalarAsync<long>("SELECT seq FROM ledger.head"));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Introspector.DisposeAsync();
+        await Issuer.DisposeAsync();
+        await Database.DisposeAsync();
+    }
+
+    private static Task ReadyAsync(TestProcess process) =>
+        Eventually.HoldsAsync("the process is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+}
+
+/// <summary>An owner, his controller, an agent under it.</summary>
+internal sealed record ChainOf(Party Owner, Party Controller, Party Agent);
