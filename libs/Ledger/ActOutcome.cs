@@ -34,6 +34,9 @@ public enum Verdict
 
     /// <summary>A record of the control plane that the act was decided from has changed: read and decide again.</summary>
     Stale = 20,
+
+    /// <summary>A policy of that version was put before, with another document or not as the latest one.</summary>
+    VersionTaken = 40,
 }
 
 /// <summary>The ledger's answer to one act, after commit.</summary>

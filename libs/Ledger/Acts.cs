@@ -67,7 +67,8 @@ public sealed record MintAct : Act
     /// <summary>The hash of the token the caller authenticated with, if it did: a revoked caller mints nothing.</summary>
     public TokenHash? CallerToken { get; init; }
 
-    /// <summary>The ledger policy version the request was judged by; null where the policy comes from configuration.</summary>
+    /// <summary>The ledger policy version the request was judged by; null where the policy comes from configuration, which holds as long
+    /// as the ledger has none.</summary>
     public string? LedgerPolicyVersion { get; init; }
 
     /// <summary>The challenge this mint consumes; null where none is needed.</summary>
@@ -164,7 +165,13 @@ public sealed record PolicyAct : Act
     /// <summary>Canonical JSON.</summary>
     public required byte[] Document { get; init; }
 
+    /// <summary>The version that must be current; empty: none was ever put; null: whatever is.</summary>
+    public string? ExpectedVersion { get; init; }
+
+    public string? Reason { get; init; }
+
     public override EventKind Kind => EventKind.PolicyPut;
+    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("version", Version), ("expected_version", ExpectedVersion), ("reason", Reason)];
     internal override IEnumerable<string> ConflictKeys => ["policy"];
     private protected override byte[] WritePayload() => EventPayload.OfPolicy(this);
 }

@@ -94,6 +94,7 @@ internal static class EventPayload
         Text(json, "kind", EventKinds.NameOf(act.Kind));
         Text(json, "policy_hash", Convert.ToHexStringLower(SHA256.HashData(act.Document)));
         Text(json, "policy_version", act.Version);
+        Text(json, "reason", act.Reason);
         return End(json);
     }
 

@@ -96,14 +96,15 @@ public static class GrantRules
 
     private static void RequireLegacyAllowed(LegacyExchangeMode mode, string[] sensitive)
     {
-        if (mode == LegacyExchangeMode.Disabled) throw new Refusal(Reason.LegacyExchangeDisabled);
+        if (mode == LegacyExchangeMode.Disabled)
+            throw new Refusal(Reason.LegacyExchangeDisabled, metadata: new Dictionary<string, string> { ["rule"] = "legacy_exchange_mode" });
         if (mode == LegacyExchangeMode.Migration && sensitive.Length > 0)
         {
             var scopes = string.Join(", ", sensitive);
             throw new Refusal(
                 Reason.LegacySensitiveScopeForbidden,
                 $"Legacy issuance cannot mint sensitive scope(s) during migration: {scopes}",
-                new Dictionary<string, string> { ["scopes"] = scopes });
+                new Dictionary<string, string> { ["scopes"] = scopes, ["rule"] = "sensitive_scope_prefixes" });
         }
     }
 

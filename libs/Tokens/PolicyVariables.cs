@@ -11,6 +11,7 @@ internal static class PolicyVariables
     internal static ScopePolicy Read(Func<string, string?> variables)
     {
         var version = Text(variables, "SCOPE_POLICY_VERSION") ?? "1";
+        if (!PolicyDocument.IsVersion(version)) throw Invalid("SCOPE_POLICY_VERSION");
         var tierName = Text(variables, "SCOPE_POLICY_TIER") ?? "default";
         var knobs = new PolicyTier
         {
@@ -23,11 +24,10 @@ internal static class PolicyVariables
             MaxScopeItems = (int)(Whole(variables, "SCOPE_MAX_SCOPE_ITEMS", TokenLimits.MaxScopeItems) ?? TokenLimits.MaxScopeItems),
             MaxScopeLength =
                 (int)(Whole(variables, "SCOPE_MAX_SCOPE_LENGTH", TokenLimits.MaxScopeLength) ?? TokenLimits.DefaultScopeLength),
-            AllowedAudiences = List(variables, "SCOPE_ALLOWED_AUDIENCES"),
+            AllowedAudiences = List(variables, "SCOPE_ALLOWED_AUDIENCES") is not [] and var audiences ? audiences : throw Invalid("SCOPE_ALLOWED_AUDIENCES"),
         };
-        return Text(variables, "SCOPE_POLICY_JSON") is { } json
-            ? PolicyDocument.Read(json, knobs, version, tierName, Reason.PolicyConfigInvalid)
-            : new ScopePolicy(version, [knobs], tierName);
+        var policy = new ScopePolicy(version, [knobs], tierName, GrantSettings.Parse(variables));
+        return Text(variables, "SCOPE_POLICY_JSON") is { } json ? PolicyDocument.Read(json, policy, Reason.PolicyConfigInvalid) : policy;
     }
 
     private static string? Text(Func<string, string?> variables, string name) =>

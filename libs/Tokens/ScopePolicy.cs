@@ -11,10 +11,12 @@ public sealed class ScopePolicy
     /// <param name="version">Answered and audited, not put into tokens.</param>
     /// <param name="tiers">Names are case-sensitive.</param>
     /// <param name="defaultTier">The tier of requests that name none.</param>
-    public ScopePolicy(string version, IEnumerable<PolicyTier> tiers, string defaultTier = "default")
+    /// <param name="grants">Legacy mode and sensitive prefixes; null: their defaults.</param>
+    public ScopePolicy(string version, IEnumerable<PolicyTier> tiers, string defaultTier = "default", GrantSettings? grants = null)
     {
         Version = version;
         DefaultTier = defaultTier;
+        Grants = grants ?? new GrantSettings();
         Tiers = tiers.ToFrozenDictionary(tier => tier.Name, StringComparer.Ordinal);
     }
 
@@ -24,19 +26,27 @@ public sealed class ScopePolicy
 
     public IReadOnlyDictionary<string, PolicyTier> Tiers { get; }
 
+    /// <summary>What decides about a grant beside the tiers.</summary>
+    public GrantSettings Grants { get; }
+
     /// <summary>The policy of a configuration: the single knobs, and over them <c>SCOPE_POLICY_JSON</c>, member by member.</summary>
     /// <param name="variables">Looks a variable up; null if it is not set.</param>
     /// <exception cref="Refusal"><see cref="Reason.PolicyConfigInvalid"/>; the metadata names the <c>rule</c>.</exception>
     public static ScopePolicy Parse(Func<string, string?> variables) => PolicyVariables.Read(variables);
 
-    /// <summary>A policy document alone: <c>{"version"?, "tiers": {name: {…}}}</c>.</summary>
+    /// <summary>A policy document alone (docs/policy.md): <c>{"version"?, "tiers": {name: {…}}, …}</c>. What it leaves out has the default
+    /// of <see cref="PolicyTier"/> and <see cref="GrantSettings"/>, whatever this process is configured with.</summary>
     /// <param name="document">JSON.</param>
-    /// <param name="defaultTier">The tier of requests that name none.</param>
     /// <exception cref="Refusal"><see cref="Reason.PolicyInvalid"/>; the metadata names the <c>rule</c>.</exception>
-    public static ScopePolicy ParseDocument(string document, string defaultTier = "default") =>
-        PolicyDocument.Read(document, new PolicyTier { Name = "" }, "1", defaultTier, Reason.PolicyInvalid);
+    public static ScopePolicy ParseDocument(string document)
+    {
+        var policy = PolicyDocument.Read(document, new ScopePolicy("1", [new PolicyTier { Name = "" }]), Reason.PolicyInvalid);
+        return policy.Tiers.ContainsKey(policy.DefaultTier)
+            ? policy
+            : throw new Refusal(Reason.PolicyInvalid, metadata: new Dictionary<string, string> { ["rule"] = "default_tier" });
+    }
 
-    /// <summary>The document this policy is, with every member of every tier written out; tiers sorted by name.</summary>
+    /// <summary>The document this policy is: canonical JSON (RFC 8785) with every member of every tier written out.</summary>
     public string ToDocument() => PolicyDocument.Write(this);
 
     /// <summary>The tier a request falls under.</summary>

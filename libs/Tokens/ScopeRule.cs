@@ -16,6 +16,10 @@ public static class ScopeRule
             && required.StartsWith(held.AsSpan(0, colon + 1), StringComparison.Ordinal);
     }
 
+    /// <summary>The part before the first colon; all of it where there is none.</summary>
+    internal static ReadOnlySpan<char> FamilyOf(string scope) =>
+        scope.IndexOf(':', StringComparison.Ordinal) is var colon and >= 0 ? scope.AsSpan(0, colon) : scope;
+
     /// <summary>At least one of the scopes held gives the right.</summary>
     public static bool SatisfiesAny(IReadOnlyList<string> held, string required)
     {

@@ -71,15 +71,17 @@ public sealed record TokenGrant
         return claims with { TokenScopeHash = claims.ComputeScopeHash() };
     }
 
-    private long ExpiryFrom(long issuedAt)
+    /// <summary>When a token issued at that second would expire; both epoch seconds.</summary>
+    /// <exception cref="Refusal">As of <see cref="ToClaims"/>.</exception>
+    public long ExpiryFrom(long issuedAt)
     {
         var maxTtl = (long)Policy.Tier.MaxTtl.TotalSeconds;
-        var asked = ExpiresAt ?? issuedAt + (TtlSeconds ?? Math.Min(TokenLimits.DefaultTtlSeconds, maxTtl));
+        var asked = ExpiresAt ?? issuedAt + (TtlSeconds ?? Math.Min((long)Policy.Tier.DefaultTtl.TotalSeconds, maxTtl));
         if (asked <= issuedAt) throw new Refusal(Reason.TtlExpired);
         if (asked - issuedAt > maxTtl)
         {
             throw new Refusal(Reason.TtlTooLong, $"ttl exceeds max ({maxTtl}s)",
-                new Dictionary<string, string> { ["max_ttl_seconds"] = maxTtl.ToString() });
+                new Dictionary<string, string> { ["max_ttl_seconds"] = maxTtl.ToString(), ["tier"] = Policy.Tier.Name, ["rule"] = "max_ttl_seconds" });
         }
         if (Delegation?.ExpiresAt is not { } end || asked <= end) return asked;
         // A lifetime nobody asked for is simply cut; one that was asked for is refused, so that nobody counts on it.

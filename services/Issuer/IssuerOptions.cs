@@ -11,11 +11,9 @@ public sealed class IssuerOptions
     /// <summary>CLAW_DATABASE_ISSUER: the ledger's database as role claw_issuer. Required.</summary>
     public required string Database { get; init; }
 
-    /// <summary>The issuance policy: SCOPE_POLICY_JSON and the single knobs (clawscope-http.md 6.1).</summary>
+    /// <summary>The issuance policy while the ledger has none: SCOPE_POLICY_JSON and the single knobs (clawscope-http.md 6). Ask
+    /// <see cref="PolicyBook"/> for the one in force.</summary>
     public required ScopePolicy Policy { get; init; }
-
-    /// <summary>Legacy lane and sensitive scopes (clawscope-http.md 1.1, 6.2).</summary>
-    public required GrantSettings Grants { get; init; }
 
     /// <summary>The runbook's key variables (clawscope-http.md 3); each also as NAME_FILE. Required.</summary>
     public required KeyRing Keys { get; init; }
@@ -43,7 +41,6 @@ public sealed class IssuerOptions
             {
                 Database = settings.Required("CLAW_DATABASE_ISSUER", "to a connection string of role claw_issuer; `claw migrate` makes the role"),
                 Policy = ScopePolicy.Parse(settings.Text),
-                Grants = GrantSettings.Parse(settings.Text),
                 Keys = KeyRing.Parse(name => settings.Text(name) ?? FromFile(settings.Text(name + "_FILE"))),
                 RevocationTtl = settings.Seconds("SCOPE_REVOCATION_TTL_SECONDS", TimeSpan.FromDays(30), TimeSpan.FromDays(1), TimeSpan.FromDays(3650)),
                 KeyOverlap = settings.Seconds("SCOPE_KEY_ROTATION_OVERLAP_SECONDS", TimeSpan.FromHours(1), TimeSpan.Zero, TimeSpan.FromDays(3650)),

@@ -18,6 +18,7 @@ public static class IssuerServices
         services.AddSingleton(s => new LedgerReads(LedgerDatabase.ForReading(s.GetRequiredService<IssuerOptions>().Database)));
         services.AddSingleton<DatabaseClock>();
         services.AddSingleton<ControlViews>();
+        services.AddSingleton<PolicyBook>();
         services.AddSingleton<TokenMint>();
         services.AddSingleton<Revoker>();
         services.AddControlPlane();
@@ -33,6 +34,7 @@ public static class IssuerServices
         app.MapGrpcService<RevocationEndpoint>();
         app.MapGrpcService<KeyEndpoint>();
         app.MapControlPlane();
+        app.MapGrpcService<PolicyEndpoint>();
     }
 }
 

@@ -15,6 +15,9 @@ internal static partial class Log
     [LoggerMessage(EventId = 210, EventName = "keys.announced", Level = LogLevel.Information, Message = "Signing with key {KeyId}, {Count} keys known, Ed25519 by {Backend}")]
     public static partial void KeysAnnounced(ILogger logger, KeyId keyId, int count, string backend);
 
+    [LoggerMessage(EventId = 230, EventName = "policy.in_force", Level = LogLevel.Information, Message = "Policy version {Version} judges, from {Source}")]
+    public static partial void PolicyInForce(ILogger logger, string version, string source);
+
     [LoggerMessage(EventId = 220, EventName = "ledger.away", Level = LogLevel.Warning, Message = "The ledger cannot be used: {Error}")]
     public static partial void LedgerAway(ILogger logger, string error);
 

@@ -5,6 +5,7 @@ using ClawBureau.Hosting.Claims;
 using ClawBureau.Hosting.Refusals;
 using ClawBureau.Ledger;
 using ClawBureau.Protos.Issuance.V1;
+using ClawBureau.Protos.Policy.V1;
 using ClawBureau.Protos.Revocation.V1;
 using ClawBureau.Tokens;
 using Google.Protobuf;
@@ -85,7 +86,7 @@ internal static class Mapping
             : throw new Refusal(Reason.FieldTooLong, metadata: new Dictionary<string, string> { ["field"] = field, ["most"] = $"{most}" });
     }
 
-    public static IssueTokenResponse ToResponse(MintedToken minted, LegacyExchangeMode mode)
+    public static IssueTokenResponse ToResponse(MintedToken minted)
     {
         var claims = minted.Token.Claims;
         var response = new IssueTokenResponse
@@ -106,15 +107,39 @@ internal static class Mapping
         };
         if (claims.Lane != TokenLane.Canonical)
         {
-            response.LegacyExchangeMode = mode switch
+            response.LegacyExchangeMode = minted.Mode switch
             {
                 LegacyExchangeMode.Enabled => Wire.LegacyExchangeMode.Enabled,
                 LegacyExchangeMode.Disabled => Wire.LegacyExchangeMode.Disabled,
                 _ => Wire.LegacyExchangeMode.Migration,
             };
-            if (mode == LegacyExchangeMode.Migration) response.MigrationNotice = LegacyExchangeModes.MigrationNotice;
+            if (minted.Mode == LegacyExchangeMode.Migration) response.MigrationNotice = LegacyExchangeModes.MigrationNotice;
         }
         return response;
+    }
+
+    /// <summary>What policy says of a request, and by which rule.</summary>
+    /// <param name="now">Epoch seconds.</param>
+    public static CheckPolicyResult ToCheckResult(MintOrder order, ScopePolicy policy, long now)
+    {
+        try
+        {
+            var grant = GrantRules.Check(order.Request, order.Lane, policy, policy.Grants);
+            var tier = grant.Policy.Tier.Name;
+            return new CheckPolicyResult
+            {
+                Allowed = true,
+                Tier = tier,
+                Rule = string.Join(", ", grant.Policy.Rulings.Select(ruling => $"tiers[{tier}].{ruling.Rule}").Distinct(StringComparer.Ordinal)),
+                Ttl = new Duration { Seconds = grant.ExpiryFrom(now) - now },
+            };
+        }
+        catch (Refusal refusal)
+        {
+            var tier = refusal.Metadata.GetValueOrDefault("tier", "");
+            var rule = refusal.Metadata.GetValueOrDefault("rule", refusal.Reason == Reason.PolicyTierUnknown ? "tiers" : "");
+            return new CheckPolicyResult { Tier = tier, Rule = tier.Length > 0 && rule.Length > 0 ? $"tiers[{tier}].{rule}" : rule, Refusal = ToError(refusal) };
+        }
     }
 
     /// <exception cref="Refusal">INVALID_REQUEST: no name, or a blank one; INVALID_TOKEN_HASH; FIELD_TOO_LONG.</exception>

@@ -9,7 +9,7 @@ namespace ClawBureau.Issuer;
 public sealed record MintOrder(TokenRequest Request, TokenLane Lane, string Caller, Correlation Correlation, string? IdempotencyKey, byte[] RequestHash);
 
 /// <summary>A token that stands in the ledger.</summary>
-public sealed record MintedToken(SignedToken Token, string PolicyTier, string PolicyVersion, Seq Seq, Guid Epoch, bool Repeated);
+public sealed record MintedToken(SignedToken Token, string PolicyTier, string PolicyVersion, LegacyExchangeMode Mode, Seq Seq, Guid Epoch, bool Repeated);
 
 /// <summary>
 /// Makes tokens. The way of one:
@@ -17,10 +17,10 @@ public sealed record MintedToken(SignedToken Token, string PolicyTier, string Po
 /// 2. it becomes claims, dated now and after every cut the view knows;
 /// 3. the claims are signed, and the signature checked, before the ledger's head is touched;
 /// 4. the ledger judges once more under its lock and records the act;
-/// 5. where the ledger asks for a later iat, 2 to 4 are done again;
+/// 5. where the ledger asks for a later iat, 2 to 4 are done again, where it has another policy, 1 to 4;
 /// 6. a repeated request is answered with the token it made the first time.
 /// </summary>
-public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, ControlViews views, DatabaseClock clock, ILogger<TokenMint> log)
+public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, PolicyBook policies, ControlViews views, DatabaseClock clock, ILogger<TokenMint> log)
 {
     private const int MostAttempts = 3;
 
@@ -29,13 +29,26 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Contro
     public async Task<MintedToken> IssueAsync(MintOrder order, CancellationToken cancellationToken)
     {
         // 1
-        var grant = GrantRules.Check(order.Request, order.Lane, options.Policy, options.Grants);
+        var (policy, grant) = await JudgeAsync(order, await policies.CurrentAsync(cancellationToken), cancellationToken);
         if (order.Lane == TokenLane.Canonical) throw new Refusal(Reason.ControlPlaneNotConfigured);
 
         long notBefore = 0;
-        for (int attempt = 1; ; attempt++)
+        int cuts = 0;
+        while (true)
         {
-            var act = Prepare(order, grant, notBefore, out var signed);         // 2, 3
+            MintAct act;
+            SignedToken signed;
+            try
+            {
+                act = Prepare(order, policy, grant, notBefore, out signed);     // 2, 3
+            }
+            catch (Refusal refusal) when (PolicyBook.Decides(refusal))
+            {
+                var newest = await policies.ReadAsync(cancellationToken);
+                if (newest.LedgerVersion == policy.LedgerVersion) throw;
+                (policy, grant) = await JudgeAsync(order, newest, cancellationToken);
+                continue;
+            }
             var outcome = await ledger.AppendAsync(act, cancellationToken);     // 4
             views.Observe(outcome.ControlSeq);
             switch (outcome.Verdict)
@@ -43,19 +56,40 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Contro
                 case Verdict.Recorded:
                     SuiteMetrics.TokensIssued.Add(1, new("tier", act.PolicyTier), new("lane", order.Lane.ToClaim()));
                     Log.Issued(log, signed.TokenHash, outcome.Seq, order.Caller);
-                    return new MintedToken(signed, act.PolicyTier, act.PolicyVersion, outcome.Seq, outcome.Epoch, Repeated: false);
-                case Verdict.BeforeCut when attempt < MostAttempts:             // 5
+                    return new MintedToken(signed, act.PolicyTier, act.PolicyVersion, policy.Policy.Grants.LegacyExchangeMode, outcome.Seq, outcome.Epoch, Repeated: false);
+                case Verdict.BeforeCut when ++cuts < MostAttempts:              // 5
                     notBefore = outcome.Cut;
                     continue;
+                case Verdict.PolicyChanged:     // as often as one is put: that is no fault of the caller's
+                    (policy, grant) = await JudgeAsync(order, await policies.AtLeastAsync(outcome.ControlSeq, cancellationToken), cancellationToken);
+                    continue;
                 case Verdict.Repeated:                                          // 6
-                    return Repeat(order, outcome);
+                    return Repeat(order, policy, outcome);
                 default:
                     throw RefusalOf(outcome);
             }
         }
     }
 
-    private MintAct Prepare(MintOrder order, TokenGrant grant, long notBefore, out SignedToken signed)
+    /// <summary>A refusal counts only by the newest policy.</summary>
+    private async Task<(PolicyInForce, TokenGrant)> JudgeAsync(MintOrder order, PolicyInForce policy, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            try
+            {
+                return (policy, GrantRules.Check(order.Request, order.Lane, policy.Policy, policy.Policy.Grants));
+            }
+            catch (Refusal refusal) when (PolicyBook.Decides(refusal))
+            {
+                var newest = await policies.ReadAsync(cancellationToken);
+                if (newest.LedgerVersion == policy.LedgerVersion) throw;
+                policy = newest;
+            }
+        }
+    }
+
+    private MintAct Prepare(MintOrder order, PolicyInForce policy, TokenGrant grant, long notBefore, out SignedToken signed)
     {
         // 2
         var now = clock.NowForSigning();
@@ -67,7 +101,7 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Contro
 
         // 3
         signed = TokenSigner.Sign(claims, key);
-        bool judged = view is not null && view.MaySign(key.KeyId) && !groups.Any(view.IsBlocked)
+        bool judged = view is not null && view.PolicyVersion == policy.LedgerVersion && view.MaySign(key.KeyId) && !groups.Any(view.IsBlocked)
             && (claims.ControllerDid is not { } controller || !view.IsHalted(controller.ToString()));
         return new MintAct
         {
@@ -78,6 +112,7 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Contro
             KeyId = key.KeyId,
             PolicyTier = grant.Policy.Tier.Name,
             PolicyVersion = grant.Policy.PolicyVersion,
+            LedgerPolicyVersion = policy.LedgerVersion,
             Groups = groups,
             IdempotencyKey = order.IdempotencyKey,
             RequestHash = order.IdempotencyKey is null ? null : order.RequestHash,
@@ -92,13 +127,13 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Contro
         }
     }
 
-    private MintedToken Repeat(MintOrder order, ActOutcome outcome)
+    private MintedToken Repeat(MintOrder order, PolicyInForce policy, ActOutcome outcome)
     {
         var prior = outcome.PriorMint!;
         if (!CryptographicOperations.FixedTimeEquals(prior.RequestHash, order.RequestHash)) throw new Refusal(Reason.IdempotencyKeyConflict);
         var key = options.Keys.FindSigningKey(prior.KeyId) ?? throw new Refusal(Reason.SigningKeyNotActive,
             "The key that signed this request's token is not in this issuer any more; ask again under a new idempotency key.");
-        return new MintedToken(TokenSigner.Resign(prior.SignedPayload, key), prior.PolicyTier, prior.PolicyVersion, outcome.Seq, outcome.Epoch, Repeated: true);
+        return new MintedToken(TokenSigner.Resign(prior.SignedPayload, key), prior.PolicyTier, prior.PolicyVersion, policy.Policy.Grants.LegacyExchangeMode, outcome.Seq, outcome.Epoch, Repeated: true);
     }
 
     private static Refusal RefusalOf(ActOutcome outcome) => outcome.Verdict switch
@@ -107,7 +142,6 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Contro
             metadata: new Dictionary<string, string> { ["group_kind"] = $"{outcome.BlockedBy}" }),
         Verdict.ControllerFrozen => new Refusal(Reason.ControllerTransferFrozen),
         Verdict.KeyMayNotSign => new Refusal(Reason.SigningKeyNotActive),
-        Verdict.PolicyChanged => new Refusal(Reason.PolicyVersionChanged),
         Verdict.ChallengeUnusable => new Refusal(Reason.TokenExchangeChallengeUsed),
         Verdict.CallerRevoked => new Refusal(Reason.TokenRevoked),
         Verdict.BeforeCut => new Refusal(Reason.GroupBlocked, "A block of this token's group is being lifted again and again; try once more."),

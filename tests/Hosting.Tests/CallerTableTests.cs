@@ -80,7 +80,7 @@ public sealed class CallerTableTests
         Assert.Empty(LaterRpcs.Issues.Keys.Except(Declared));
         // Issue → how many RPCs it still has to fill. These numbers only go down.
         Assert.Equal(
-            new Dictionary<int, int> { [3] = 2, [4] = 8, [5] = 2, [6] = 5, [7] = 2, [8] = 4 },
+            new Dictionary<int, int> { [3] = 2, [4] = 4, [5] = 2, [6] = 5, [7] = 2, [8] = 4 },
             LaterRpcs.Issues.Values.CountBy(issue => issue).ToDictionary());
         Assert.Equal(
             [
@@ -111,6 +111,10 @@ public sealed class CallerTableTests
                 "/clawbureau.introspection.v1.IntrospectionService/IntrospectToken",
                 "/clawbureau.issuance.v1.IssuanceService/IssueToken",
                 "/clawbureau.keys.v1.KeyService/GetKeySet",
+                "/clawbureau.policy.v1.PolicyService/CheckPolicy",
+                "/clawbureau.policy.v1.PolicyService/GetPolicy",
+                "/clawbureau.policy.v1.PolicyService/ListPolicyVersions",
+                "/clawbureau.policy.v1.PolicyService/PutPolicy",
                 "/clawbureau.revocation.v1.RevocationService/RevokeTokens",
             ],
             Declared.Except(LaterRpcs.Issues.Keys).Where(rpc => rpc.StartsWith("/clawbureau.", StringComparison.Ordinal)));

@@ -16,7 +16,10 @@ public sealed class IssuerFixture : IAsyncDisposable
 
     private readonly PostgresProxy? _wire;
 
-    private IssuerFixture(TestDatabase database, PostgresProxy? wire, TestProcess process) => (Database, _wire, Process) = (database, wire, process);
+    private readonly IReadOnlyDictionary<string, string?> _settings;
+
+    private IssuerFixture(TestDatabase database, PostgresProxy? wire, TestProcess process, IReadOnlyDictionary<string, string?> settings) =>
+        (Database, _wire, Process, _settings) = (database, wire, process, settings);
 
     public TestDatabase Database { get; }
     public TestProcess Process { get; }
@@ -38,13 +41,23 @@ public sealed class IssuerFixture : IAsyncDisposable
         };
         foreach (var (name, value) in settings ?? new Dictionary<string, string?>()) all[name] = value;
         var process = await TestProcess.StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), all);
-        var fixture = new IssuerFixture(database, wire, process);
+        var fixture = new IssuerFixture(database, wire, process, all);
         await fixture.WaitUntilReadyAsync();
         return fixture;
     }
 
-    public Task WaitUntilReadyAsync() =>
-        Eventually.HoldsAsync("the Issuer is ready", () => Task.FromResult(Process.Services.GetRequiredService<Readiness>().IsReady));
+    /// <summary>Another Issuer on the same ledger, with the same key and settings; the caller ends it.</summary>
+    public async Task<TestProcess> AddReplicaAsync()
+    {
+        var replica = await TestProcess.StartAsync("issuer", services => services.AddIssuer(), app => app.MapIssuer(), _settings);
+        await WaitUntilReadyAsync(replica);
+        return replica;
+    }
+
+    public Task WaitUntilReadyAsync() => WaitUntilReadyAsync(Process);
+
+    private static Task WaitUntilReadyAsync(TestProcess process) =>
+        Eventually.HoldsAsync("the Issuer is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
 
     /// <summary>What an OpenClaw plugin asks for.</summary>
     public static IssueTokenRequest Request() => new()

@@ -145,6 +145,39 @@ public sealed class ConditionTests
 
         Assert.Equal(Verdict.PolicyChanged, (await ledger.Writer.AppendAsync(Acts.Mint() with { LedgerPolicyVersion = "1" }, CancellationToken.None)).Verdict);
         Assert.Equal(Verdict.Recorded, (await ledger.Writer.AppendAsync(Acts.Mint() with { LedgerPolicyVersion = "2" }, CancellationToken.None)).Verdict);
+        // Judged by a configuration, which no longer holds once the ledger has a policy.
+        Assert.Equal(Verdict.PolicyChanged, (await ledger.Writer.AppendAsync(Acts.Mint(), CancellationToken.None)).Verdict);
+    }
+
+    [Fact]
+    public async Task A_policy_is_put_once_over_the_one_expected_and_under_a_name_of_its_own()
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        Assert.Equal(Verdict.PolicyChanged, (await PutAsync("1", "{}", expected: "0")).Verdict);
+        var first = await PutAsync("1", "{}", expected: "");
+        Assert.Equal((Verdict.Recorded, 1L), (first.Verdict, first.ControlSeq - (await PutAsync("1", "{}", expected: "0")).ControlSeq + 1));
+        // A repetition is answered with the first one's numbers, whatever it expected then.
+        var again = await PutAsync("1", "{}", expected: "");
+        Assert.Equal((Verdict.Repeated, first.Seq, first.RecordedAt), (again.Verdict, again.Seq, again.RecordedAt));
+
+        Assert.Equal(Verdict.VersionTaken, (await PutAsync("1", "{ }")).Verdict);
+        Assert.Equal(Verdict.PolicyChanged, (await PutAsync("2", "{}", expected: "")).Verdict);
+        Assert.Equal(Verdict.Recorded, (await PutAsync("2", "{}", expected: "1")).Verdict);
+        Assert.Equal(Verdict.VersionTaken, (await PutAsync("1", "{}")).Verdict);     // no longer the latest: to go back, it needs a new name
+
+        // Of many at once that expect the same, one is recorded.
+        var racing = await Task.WhenAll(Enumerable.Range(3, 8).Select(i => PutAsync($"{i}", "{}", expected: "2")));
+        Assert.Equal((1, 7), (racing.Count(o => o.Verdict == Verdict.Recorded), racing.Count(o => o.Verdict == Verdict.PolicyChanged)));
+
+        Task<ActOutcome> PutAsync(string version, string document, string? expected = null) => ledger.Writer.AppendAsync(new PolicyAct
+        {
+            Caller = "admin:test",
+            Correlation = Correlation.None,
+            Version = version,
+            Document = System.Text.Encoding.UTF8.GetBytes(document),
+            ExpectedVersion = expected,
+            Reason = "test",
+        }, CancellationToken.None);
     }
 
     [Fact]

@@ -67,6 +67,13 @@ public sealed class ScopePolicyTests
     [InlineData("SCOPE_POLICY_JSON", """{"tiers":{"a":{"allowed_scope_prefixes":[5]}}}""")]
     [InlineData("SCOPE_POLICY_JSON", """{"tiers":{"a":{"max_scope_items":65}}}""")]
     [InlineData("SCOPE_POLICY_JSON", """{"tiers":{"a":{"max_scope_length":513}}}""")]
+    [InlineData("SCOPE_POLICY_JSON", """{"tiers":{"a":{"default_ttl_seconds":0}}}""")]
+    [InlineData("SCOPE_POLICY_JSON", """{"tiers":{"a":{"allowed_audiences":[]}}}""")]
+    [InlineData("SCOPE_POLICY_JSON", """{"tiers":{"a":{}},"default_tier":" "}""")]
+    [InlineData("SCOPE_POLICY_JSON", """{"tiers":{"a":{}},"legacy_exchange_mode":"on"}""")]
+    [InlineData("SCOPE_POLICY_JSON", """{"tiers":{"a":{}},"sensitive_scope_prefixes":[]}""")]
+    [InlineData("SCOPE_POLICY_VERSION", "12345678901234567890123456789012345678901234567890123456789012345")]
+    [InlineData("SCOPE_ALLOWED_AUDIENCES", " , ")]
     [InlineData("SCOPE_MAX_TTL_SECONDS", "1h")]
     [InlineData("SCOPE_MAX_TTL_SECONDS", "0")]
     [InlineData("SCOPE_MAX_TTL_SECONDS", "-5")]
@@ -89,15 +96,26 @@ public sealed class ScopePolicyTests
     [InlineData("""{"allow_any":true}""", "x", null, "allow_any")]
     [InlineData("""{"allow_any":true}""", "x:*", Reason.ScopeWildcardNotAllowed, "allow_wildcards")]
     [InlineData("""{"allow_any":true,"allow_wildcards":true}""", "x:*", null, "allow_any")]
-    [InlineData("""{"allowed_scopes":["proxy:call"]}""", "proxy:call", null, "allowed_scopes")]
+    [InlineData("""{"allowed_scopes":["proxy:call"]}""", "proxy:call", null, "allowed_scopes[0]")]
     [InlineData("""{"allowed_scopes":["proxy:call"]}""", "proxy:call:openai", Reason.ScopeNotAllowed, "allowed_scopes")]
     [InlineData("""{"allowed_scopes":["proxy:call"],"allow_any":true}""", "x", Reason.ScopeNotAllowed, "allowed_scopes")]
     [InlineData("""{"allowed_scopes":["proxy:call"],"allowed_scope_prefixes":["x"]}""", "x", Reason.ScopeNotAllowed, "allowed_scopes")]
     [InlineData("""{"allowed_scopes":["proxy:call"],"allow_wildcards":true}""", "proxy:*", Reason.ScopeNotAllowed, "allowed_scopes")]
-    [InlineData("""{"allowed_scope_prefixes":["proxy:"]}""", "proxy:call", null, "allowed_scope_prefixes: proxy:")]
+    [InlineData("""{"allowed_scope_prefixes":["proxy:"]}""", "proxy:call", null, "allowed_scope_prefixes[0]")]
+    [InlineData("""{"allowed_scope_prefixes":["clawproxy:","proxy:"]}""", "proxy:call", null, "allowed_scope_prefixes[1]")]
+    [InlineData("""{"allowed_scopes":["proxy:call","*"],"allow_wildcards":true}""", "*", null, "allowed_scopes[1]")]
+    [InlineData("""{"allow_any":true,"allow_wildcards":true}""", "*", Reason.ScopeNotAllowed, "allow_any")]
+    [InlineData("""{"allow_any":true,"allow_wildcards":true}""", "con*", Reason.ScopeNotAllowed, "allow_any")]
+    [InlineData("""{"allow_any":true,"allow_wildcards":true}""", "co*:token:revoke", Reason.ScopeNotAllowed, "allow_any")]
+    [InlineData("""{"allowed_scope_prefixes":["*"],"allow_wildcards":true}""", "*", Reason.ScopeNotAllowed, "allowed_scope_prefixes")]
+    [InlineData("""{"allowed_scope_prefixes":["c"],"allow_wildcards":true}""", "c*", Reason.ScopeNotAllowed, "allowed_scope_prefixes")]
+    [InlineData("""{"allowed_scope_prefixes":["c"]}""", "control:token:revoke", Reason.ScopeNotAllowed, "allowed_scope_prefixes")]
+    [InlineData("""{"allowed_scope_prefixes":["proxy"]}""", "proxy2:call", Reason.ScopeNotAllowed, "allowed_scope_prefixes")]
+    [InlineData("""{"allowed_scope_prefixes":["proxy"]}""", "proxy:call", null, "allowed_scope_prefixes[0]")]
+    [InlineData("""{"allowed_scope_prefixes":["read"]}""", "readonly", null, "allowed_scope_prefixes[0]")]
     [InlineData("""{"allowed_scope_prefixes":["proxy:"]}""", "Proxy:call", Reason.ScopeNotAllowed, "allowed_scope_prefixes")]
     [InlineData("""{"allowed_scope_prefixes":["proxy:"],"allow_any":true}""", "control:x", Reason.ScopeNotAllowed, "allowed_scope_prefixes")]
-    [InlineData("""{"allowed_scope_prefixes":["proxy:"],"allow_wildcards":true}""", "proxy:*", null, "allowed_scope_prefixes: proxy:")]
+    [InlineData("""{"allowed_scope_prefixes":["proxy:"],"allow_wildcards":true}""", "proxy:*", null, "allowed_scope_prefixes[0]")]
     [InlineData("""{"allowed_scope_prefixes":["proxy:"],"allow_wildcards":true}""", "control:*", Reason.ScopeNotAllowed, "allowed_scope_prefixes")]
     [InlineData("""{"allowed_scope_prefixes":["proxy:"],"allow_wildcards":true}""", "*", Reason.ScopeNotAllowed, "allowed_scope_prefixes")]
     [InlineData("""{"allowed_scope_prefixes":["control:token:"],"allow_wildcards":true}""", "control:*", Reason.ScopeNotAllowed, "allowed_scope_prefixes")]
@@ -124,7 +142,6 @@ public sealed class ScopePolicyTests
     [InlineData("""{"allow_any":true}""", null)]
     [InlineData("""{"allow_any":true,"allowed_audiences":["a.example","b.example"]}""", null)]
     [InlineData("""{"allow_any":true,"allowed_audiences":["a.example"]}""", Reason.AudienceNotAllowed)]
-    [InlineData("""{"allow_any":true,"allowed_audiences":[]}""", Reason.AudienceNotAllowed)]
     public void Every_audience_must_be_allowed(string tier, Reason? reason)
     {
         var audience = Audience.Of(["a.example", "b.example"]);
@@ -152,9 +169,41 @@ public sealed class ScopePolicyTests
         var document = policy.ToDocument();
         Assert.Equal(document, ScopePolicy.ParseDocument(document).ToDocument());
         Assert.Equal(
-            """{"version":"1","tiers":{"default":{"max_ttl_seconds":60,"allow_wildcards":false,"allowed_scopes":[],"allowed_scope_prefixes":["proxy:"],"""
-            + "\"allow_any\":false,\"max_scope_items\":3,\"max_scope_length\":128,\"allowed_audiences\":[\"a\"]}}}",
+            """{"default_tier":"default","legacy_exchange_mode":"migration","sensitive_scope_prefixes":["control:"],"tiers":{"default":{"allow_any":false,"""
+            + """ "allow_wildcards":false,"allowed_audiences":["a"],"allowed_scope_prefixes":["proxy:"],"allowed_scopes":[],"default_ttl_seconds":600,"""[1..]
+            + "\"max_scope_items\":3,\"max_scope_length\":128,\"max_ttl_seconds\":60}},\"version\":\"1\"}",
             document);
+        Assert.Equal(System.Text.Encoding.UTF8.GetString(CanonicalJson.Of(System.Text.Encoding.UTF8.GetBytes(document))), document);
+    }
+
+    [Fact]
+    public void A_document_decides_the_lane_too_whatever_this_process_is_configured_with()
+    {
+        var policy = ScopePolicy.ParseDocument(
+            """{"version":"v2","default_tier":"gold","legacy_exchange_mode":"disabled","sensitive_scope_prefixes":["bank:"],"tiers":{"gold":{"allow_any":true}}}""");
+        Assert.Equal(("v2", "gold", LegacyExchangeMode.Disabled), (policy.Version, policy.FindTier("").Name, policy.Grants.LegacyExchangeMode));
+        Assert.True(policy.Grants.IsSensitive("bank:pay"));
+        Assert.Equal(policy.ToDocument(), ScopePolicy.ParseDocument(policy.ToDocument()).ToDocument());
+
+        var configured = Parse(("SCOPE_LEGACY_EXCHANGE_MODE", "enabled"), ("SCOPE_POLICY_JSON", """{"tiers":{"default":{}},"sensitive_scope_prefixes":["bank:"]}"""));
+        Assert.Equal((LegacyExchangeMode.Enabled, false), (configured.Grants.LegacyExchangeMode, configured.Grants.IsSensitive("control:x")));
+    }
+
+    [Theory]
+    [InlineData("""{"tiers":{"gold":{}}}""")]
+    [InlineData("""{"tiers":{"gold":{}},"default_tier":"silver"}""")]
+    public void A_document_whose_default_tier_is_missing_is_refused(string document) =>
+        Assert.Equal("default_tier", TestTokens.Refused(() => ScopePolicy.ParseDocument(document)).Metadata["rule"]);
+
+    [Theory]
+    [InlineData("""{"allow_any":true,"default_ttl_seconds":30}""", 30)]
+    [InlineData("""{"allow_any":true}""", 600)]
+    [InlineData("""{"allow_any":true,"max_ttl_seconds":20,"default_ttl_seconds":30}""", 20)]
+    public void A_request_without_a_lifetime_gets_the_tiers(string tier, long seconds)
+    {
+        var policy = Tier(tier);
+        var grant = GrantRules.Check(new TokenRequest { Sub = "s", Audience = Somebody, Scope = ["x"] }, TokenLane.Legacy, policy, policy.Grants);
+        Assert.Equal(1_000 + seconds, grant.ExpiryFrom(1_000));
     }
 
     [Theory]

@@ -17,10 +17,6 @@ public static class LaterRpcs
         ["/clawbureau.keys.v1.KeyService/RevokeKey"] = 4,
         ["/clawbureau.keys.v1.KeyService/GetTransparencySnapshot"] = 4,
         ["/clawbureau.keys.v1.KeyService/ListTransparencySnapshots"] = 4,
-        ["/clawbureau.policy.v1.PolicyService/GetPolicy"] = 4,
-        ["/clawbureau.policy.v1.PolicyService/PutPolicy"] = 4,
-        ["/clawbureau.policy.v1.PolicyService/ListPolicyVersions"] = 4,
-        ["/clawbureau.policy.v1.PolicyService/CheckPolicy"] = 4,
 
         ["/clawbureau.revocation.v1.RevocationService/BlockGroup"] = 5,
         ["/clawbureau.revocation.v1.RevocationService/LiftBlock"] = 5,

@@ -15,6 +15,7 @@ public sealed class PolicyVersion
     public required byte[] PolicyHash { get; init; }
     public required string PutBy { get; init; }
     public required DateTime PutAt { get; init; }
+    public string? Reason { get; init; }
 }
 
 /// <summary>Schema `policy`, for reading: rows are written by the ledger's append path.</summary>

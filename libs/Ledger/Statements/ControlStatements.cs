@@ -5,7 +5,7 @@ using NpgsqlTypes;
 namespace ClawBureau.Ledger.Statements;
 
 /// <summary>
-/// Acts that state something new about a key or the policy: recorded when it differs from what stands,
+/// Acts that state something new about a key: recorded when it differs from what stands,
 /// and each moves control_seq, because each can deny a mint.
 /// </summary>
 internal abstract class ControlStatement(IReadOnlyList<PendingAct> pending) : ActStatement
@@ -66,25 +66,5 @@ internal sealed class KeyStatement(IReadOnlyList<PendingAct> pending) : ControlS
         Add(command, NpgsqlDbType.Smallint, keys.Select(k => (short)k.State));
         Add(command, NpgsqlDbType.Bigint, keys.Select(k => k.NotAfter?.ToUnixTimeSeconds()));
         Add(command, NpgsqlDbType.Boolean, keys.Select(k => k.IsForeign));
-    }
-}
-
-internal sealed class PolicyStatement(IReadOnlyList<PendingAct> pending) : ControlStatement(pending)
-{
-    private static readonly string Text = TextOf(EventKind.PolicyPut,
-        "SELECT * FROM unnest($2::int[], $10::text[], $11::bytea[]) AS s(ord, version, document)",
-        "NOT EXISTS (SELECT 1 FROM policy.versions v WHERE v.version = s.version)",
-        """
-        INSERT INTO policy.versions (version, seq, document, policy_hash, put_by, put_at)
-        SELECT x.version, x.seq, x.document, sha256(x.document), a.caller, h.now FROM accepted x JOIN act a USING (ord), head h
-        """);
-
-    protected override string Sql => Text;
-
-    protected override void AddParameters(NpgsqlBatchCommand command)
-    {
-        var policies = Pending.Select(p => (PolicyAct)p.Act).ToList();
-        Add(command, NpgsqlDbType.Text, policies.Select(p => p.Version));
-        Add(command, NpgsqlDbType.Bytea, policies.Select(p => p.Document));
     }
 }

@@ -44,7 +44,7 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
               WHEN d.blocked_by IS NOT NULL THEN {{(int)Verdict.Blocked}}
               WHEN NOT EXISTS (SELECT 1 FROM ledger.keys k WHERE k.kid = m.kid AND k.state = {{(short)KeyState.Active}})
                 THEN {{(int)Verdict.KeyMayNotSign}}
-              WHEN m.ledger_policy <> (SELECT v.version FROM policy.versions v ORDER BY v.seq DESC LIMIT 1)
+              WHEN m.ledger_policy IS DISTINCT FROM (SELECT v.version FROM policy.versions v ORDER BY v.seq DESC LIMIT 1)
                 THEN {{(int)Verdict.PolicyChanged}}
               WHEN m.iat <= d.cut THEN {{(int)Verdict.BeforeCut}}
               ELSE {{(int)Verdict.Recorded}}
