@@ -18,6 +18,12 @@ internal sealed record Answer(int Status, byte[] Json)
 
     public string? CacheControl { get; init; }
 
+    /// <summary>Further headers.</summary>
+    public IReadOnlyList<(string Name, string Value)> Headers { get; init; } = [];
+
+    /// <summary>Set where the body is written as it comes, until it ends or the caller leaves; the document is then empty.</summary>
+    public Func<Stream, CancellationToken, Task>? Stream { get; init; }
+
     /// <summary>Set where a copy may be kept: the answer carries an ETag, and 304 is answered to whoever has it.</summary>
     public bool IsCacheable => CacheControl is not null;
 
@@ -28,6 +34,16 @@ internal sealed record Answer(int Status, byte[] Json)
     {
         if (!ReasonCatalog.TryFind(refusal.Reason, out var entry)) entry = ReasonCatalog.Of(Reason.Internal);
         return Error(entry.HttpStatus, entry.Code, refusal.Sentence ?? entry.Sentence);
+    }
+
+    /// <summary>A token that is not good: the contract's error, and beside it what RFC 7662 would say.</summary>
+    public static Answer Inactive(Refusal refusal)
+    {
+        var entry = ReasonCatalog.Of(refusal.Reason);
+        return new(entry.HttpStatus, Write(json => json
+            .Name("error").Value(entry.Code)
+            .Name("message").Value(refusal.Sentence ?? entry.Sentence)
+            .Name("active").Value(false)));
     }
 
     public static Answer Error(int status, string code, string message) =>

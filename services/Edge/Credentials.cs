@@ -1,3 +1,4 @@
+using System.Text;
 using ClawBureau.Tokens;
 using Grpc.Core;
 
@@ -13,10 +14,12 @@ internal static class Credentials
 
     /// <returns>Null: none is handed on.</returns>
     /// <exception cref="Refusal">UNAUTHORIZED, or a row of 0.1 C: TOKEN_MALFORMED, LEGACY_AUTH_FORBIDDEN, TOKEN_REQUIRED.</exception>
-    public static Metadata.Entry? Pick(Access access, ProtectedAuthMode mode, IHeaderDictionary headers) => access switch
+    public static Metadata.Entry? Pick(Access access, EdgeOptions options, IHeaderDictionary headers) => access switch
     {
         Access.Public => null,
-        Access.Protected when mode == ProtectedAuthMode.CanonicalCst => PickToken(headers),
+        Access.Introspection when options.IsIntrospectionPublic => null,
+        Access.Client => PickClient(headers),
+        Access.Protected when options.ProtectedAuth == ProtectedAuthMode.CanonicalCst => PickToken(headers),
         _ => PickKey(headers),
     };
 
@@ -26,6 +29,20 @@ internal static class Credentials
         if (key.Length == 0) return null;
         // Metadata is ASCII; no admin key has anything else.
         return IsAscii(key) ? new Metadata.Entry(Authorization, key) : throw new Refusal(Reason.Unauthorized, "Invalid admin token");
+    }
+
+    /// <summary>A client of RFC 7662 or 7009: its admin key as a bearer, or as the secret of HTTP Basic; the id beside it decides nothing.</summary>
+    private static Metadata.Entry? PickClient(IHeaderDictionary headers)
+    {
+        const string basic = "Basic ";
+        var value = headers.Authorization.ToString().Trim();
+        if (value.Length == 0) throw new Refusal(Reason.Unauthorized, "Missing Authorization header");
+        if (!value.StartsWith(basic, StringComparison.OrdinalIgnoreCase)) return PickKey(headers);
+        var decoded = new byte[value.Length];
+        if (!Convert.TryFromBase64String(value[basic.Length..].Trim(), decoded, out int length)) throw new Refusal(Reason.Unauthorized, "Invalid admin token");
+        var pair = Encoding.UTF8.GetString(decoded, 0, length);
+        var secret = Uri.UnescapeDataString(pair[(pair.IndexOf(':') + 1)..].Replace('+', ' '));
+        return secret.Length > 0 && IsAscii(secret) ? new Metadata.Entry(Authorization, $"Bearer {secret}") : throw new Refusal(Reason.Unauthorized, "Invalid admin token");
     }
 
     // The numbers are the rows of 0.1 C. Whatever is taken for a token is handed on as one, so that no admin key passes here.

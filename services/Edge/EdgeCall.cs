@@ -23,6 +23,16 @@ internal sealed class EdgeCall
 
     public IQueryCollection Query => _http.Request.Query;
 
+    public IHeaderDictionary Headers => _http.Request.Headers;
+
+    /// <summary>The caller asks for server-sent events.</summary>
+    public bool WantsEvents => _http.Request.GetTypedHeaders().Accept.Any(type => type.MediaType.Equals(EventStream, StringComparison.OrdinalIgnoreCase));
+
+    public const string EventStream = "text/event-stream";
+
+    public static bool IsForm(HttpRequest request) =>
+        request.HasFormContentType && request.ContentType!.StartsWith("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase);
+
     /// <summary>Reads the body, whatever its content type says (clawscope-http.md 0), into the owning service's request.</summary>
     /// <exception cref="Refusal">INVALID_JSON, INVALID_REQUEST, or what <paramref name="map"/> throws.</exception>
     public async Task<T> ReadAsync<T>(Func<JsonBody, T> map)
@@ -31,6 +41,22 @@ internal sealed class EdgeCall
         await _http.Request.Body.CopyToAsync(bytes, _http.RequestAborted);
         using var body = JsonBody.Parse(bytes.GetBuffer().AsMemory(0, (int)bytes.Length));
         return map(body);
+    }
+
+    /// <summary>Reads a form-encoded body, of which one member counts.</summary>
+    /// <exception cref="Refusal">INVALID_REQUEST: the member is absent, blank or there twice (RFC 6749 3.2).</exception>
+    public async Task<string> ReadFormAsync(string name)
+    {
+        IFormCollection form;
+        try
+        {
+            form = await _http.Request.ReadFormAsync(_http.RequestAborted);
+        }
+        catch (InvalidDataException)
+        {
+            throw new Refusal(Reason.InvalidRequest, "The form cannot be read");
+        }
+        return form[name] is [var only] && !JsText.IsBlank(only!) ? only! : throw Refusal.OfField(Reason.InvalidRequest, name, $"{name} is required, once");
     }
 
     /// <summary>
@@ -46,15 +72,22 @@ internal sealed class EdgeCall
         }
         catch (Refusal)
         {
-            try
-            {
-                await askEmpty();
-            }
-            catch (Refusal judged) when (judged.Reason == Reason.InvalidRequest)
-            {
-                // Admitted.
-            }
+            await AdmitAsync(askEmpty);
             throw;
+        }
+    }
+
+    /// <param name="askEmpty">Sends an empty request, which the service refuses with INVALID_REQUEST once it has admitted the caller.</param>
+    /// <exception cref="Refusal">The caller is not admitted.</exception>
+    public static async Task AdmitAsync(Func<Task> askEmpty)
+    {
+        try
+        {
+            await askEmpty();
+        }
+        catch (Refusal judged) when (judged.Reason == Reason.InvalidRequest)
+        {
+            // Admitted.
         }
     }
 }

@@ -33,6 +33,18 @@ public sealed class EdgeOptions
     /// <summary>SCOPE_PROTECTED_AUTH_MODE: admin_token, or canonical_cst for anything else, as the contract has it.</summary>
     public ProtectedAuthMode ProtectedAuth { get; init; }
 
+    /// <summary>SCOPE_INTROSPECT_AUTH: public, as the contract has it, or required: then introspection takes an admin key, which the Introspector judges.</summary>
+    public bool IsIntrospectionPublic { get; init; } = true;
+
+    /// <summary>SCOPE_INTROSPECT_RATE_PER_CLIENT: public introspections a second from one address (IPv6: one /64). Default 1,000; bursts of two seconds' worth.</summary>
+    public int RatePerClient { get; init; } = 1000;
+
+    /// <summary>CLAW_EDGE_MAX_EVENT_STREAMS: callers on server-sent events at one time; each asks the feed once a second. Default 256.</summary>
+    public int MostEventStreams { get; init; } = 256;
+
+    /// <summary>Pause between two looks at the feed on behalf of a stream of events. 1 s.</summary>
+    public TimeSpan EventPause { get; init; } = TimeSpan.FromSeconds(1);
+
     /// <summary>SCOPE_VERSION: what /health names. Default this build's own.</summary>
     public required string Version { get; init; }
 
@@ -44,8 +56,17 @@ public sealed class EdgeOptions
         Verifier = PeerAddresses.Read(settings, "CLAW_VERIFIER"),
         PlainHttp = settings.Text("CLAW_EDGE_HTTP") is { } plain ? ToPlainHttp(plain) : null,
         ProtectedAuth = settings.Text("SCOPE_PROTECTED_AUTH_MODE") == "admin_token" ? ProtectedAuthMode.AdminToken : ProtectedAuthMode.CanonicalCst,
+        IsIntrospectionPublic = settings.Choice("SCOPE_INTROSPECT_AUTH", IntrospectAuth.Public) == IntrospectAuth.Public,
+        RatePerClient = settings.Number("SCOPE_INTROSPECT_RATE_PER_CLIENT", 1000, 1, 10_000_000),
+        MostEventStreams = settings.Number("CLAW_EDGE_MAX_EVENT_STREAMS", 256, 0, 100_000),
         Version = settings.Text("SCOPE_VERSION") ?? typeof(EdgeOptions).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0],
     };
+
+    private enum IntrospectAuth
+    {
+        Public,
+        Required,
+    }
 
     private static IPEndPoint ToPlainHttp(string text)
     {

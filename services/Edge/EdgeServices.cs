@@ -12,7 +12,10 @@ public static class EdgeServices
         services.AddSingleton<EdgePeers>();
         services.AddSingleton<KeyRoutes>();
         services.AddSingleton<TokenRoutes>();
+        services.AddSingleton<IntrospectionRoutes>();
         services.AddSingleton<RevocationRoutes>();
+        services.AddSingleton<RevocationFeed>();
+        services.AddSingleton<ClientRate>();
         services.AddSingleton<VerificationRoutes>();
         services.AddSingleton<RouteTable>();
         services.AddSingleton<HttpFace>();

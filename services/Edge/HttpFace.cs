@@ -12,14 +12,14 @@ namespace ClawBureau.Edge;
 /// 4. the handler: maps, calls the owning service, maps back;
 /// 5. what it throws becomes the route's own kind of error.
 /// </summary>
-internal sealed class HttpFace(RouteTable routes, EdgeOptions options, ILogger<HttpFace> log)
+internal sealed class HttpFace(RouteTable routes, EdgeOptions options, ClientRate rate, ILogger<HttpFace> log)
 {
     /// <summary>The largest body taken: four times the largest token.</summary>
     public const int MostBodyBytes = 64 * 1024;
 
     public async Task AnswerAsync(HttpContext http)
     {
-        var route = routes.Find(http.Request.Method, http.Request.Path);        // 1
+        var route = routes.Find(http.Request.Method, http.Request.Path, EdgeCall.IsForm(http.Request));        // 1
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = MostBodyBytes;
         if (await TryAnswerAsync(route, http) is { } answer) await SendAsync(http, route, answer);
     }
@@ -32,7 +32,8 @@ internal sealed class HttpFace(RouteTable routes, EdgeOptions options, ILogger<H
         {
             var correlation = CallCorrelation.Of(http.Request.Headers, Guid.CreateVersion7().ToString("N"));        // 2
             http.Response.Headers[CallCorrelation.TraceHeader] = traceId = correlation.TraceId;
-            var credential = Credentials.Pick(route.Access, options.ProtectedAuth, http.Request.Headers);            // 3
+            if (route.Access == Access.Introspection && options.IsIntrospectionPublic) rate.Require(http.Connection.RemoteIpAddress);
+            var credential = Credentials.Pick(route.Access, options, http.Request.Headers);            // 3
             return await route.Handle(new EdgeCall(http, correlation, credential));                                  // 4
         }
         catch (Refusal refusal)                                                                                      // 5
@@ -66,6 +67,22 @@ internal sealed class HttpFace(RouteTable routes, EdgeOptions options, ILogger<H
         var body = answer.ToBody();
         response.StatusCode = answer.Status;
         response.Headers.CacheControl = answer.CacheControl ?? (route.IsPrivate ? "no-store" : default(string));
+        foreach (var (name, value) in answer.Headers) response.Headers[name] = value;
+        if (answer.Status == StatusCodes.Status429TooManyRequests) response.Headers.RetryAfter = "1";
+        if (answer.Stream is { } stream)
+        {
+            response.ContentType = answer.ContentType;
+            try
+            {
+                await response.StartAsync(http.RequestAborted);
+                await stream(response.Body, http.RequestAborted);
+            }
+            catch (Exception left) when (http.RequestAborted.IsCancellationRequested && left is OperationCanceledException or IOException)
+            {
+                // The caller has left.
+            }
+            return;
+        }
         if (answer.ClawverifyVersion is { } version) response.Headers["X-Clawverify-Version"] = version;
         if (answer.IsCacheable)
         {

@@ -8,7 +8,7 @@ using Reason = ClawBureau.Tokens.Reason;
 
 namespace ClawBureau.Edge;
 
-/// <summary>/v1/tokens/revoke and /v1/revocations/stream (clawscope-http.md 1.3, 1.4).</summary>
+/// <summary>/v1/tokens/revoke and the paged feeds /v1/revocations/stream and events (clawscope-http.md 1.3, 1.4; RFC 7009).</summary>
 internal sealed class RevocationRoutes(EdgePeers peers)
 {
     private const int DefaultPage = 50, MostPage = 200;
@@ -32,7 +32,70 @@ internal sealed class RevocationRoutes(EdgePeers peers)
         });
     }
 
+    /// <summary>RFC 7009: 200 and nothing else, also for a token revoked before or never issued; never for a caller who may not revoke.</summary>
+    public async Task<Answer> RevokeFormAsync(EdgeCall call)
+    {
+        string token;
+        try
+        {
+            token = await call.ReadFormAsync("token");
+        }
+        catch (Refusal)
+        {
+            // As with JSON, the caller is judged before his body is spoken of.
+            await EdgeCall.AdmitAsync(async () => await peers.Revocation.RevokeTokensAsync(new(), call.Options));
+            throw;
+        }
+        await peers.Revocation.RevokeTokensAsync(new RevokeTokensRequest { Targets = { new RevocationTarget { Token = token } } }, call.Options);
+        return new Answer(StatusCodes.Status200OK, []) { IsIndented = false };
+    }
+
+    public async Task<Answer> EventsAsync(EdgeCall call)
+    {
+        var (page, events) = await ReadPageAsync(call);
+        return Answer.Ok(json =>
+        {
+            json.Name("events").BeginArray();
+            foreach (var (key, record) in events)
+            {
+                json.BeginObject().Name("key").Value(key).Name("record").BeginObject();
+                WriteRecord(json, record);
+                json.EndObject().EndObject();
+            }
+            WriteEnd(json.EndArray(), page);
+        });
+    }
+
     public async Task<Answer> StreamAsync(EdgeCall call)
+    {
+        var (page, events) = await ReadPageAsync(call);
+        return Answer.Ok(json =>
+        {
+            json.Name("stream_version").Value("1").Name("events").BeginArray();
+            foreach (var (sequence, (key, record)) in events.Index()) WriteEvent(json, sequence + 1, key, record);
+            WriteEnd(json.EndArray(), page);
+        });
+    }
+
+    internal static void WriteEvent(JsJsonWriter json, long sequence, string key, Revocation record)
+    {
+        json.BeginObject()
+            .Name("sequence").Value(sequence)
+            .Name("key").Value(key)
+            .Name("record").BeginObject();
+        WriteRecord(json, record);
+        json.EndObject().EndObject();
+    }
+
+    private static void WriteEnd(JsJsonWriter json, ListRevocationsResponse page)
+    {
+        json.Name("cursor");
+        if (page.NextPageToken.Length > 0) json.Value(page.NextPageToken);
+        else json.Null();
+        json.Name("list_complete").Value(page.NextPageToken.Length == 0);
+    }
+
+    private async Task<(ListRevocationsResponse Page, IEnumerable<(string Key, Revocation Record)> Events)> ReadPageAsync(EdgeCall call)
     {
         var page = await peers.Feed.ListRevocationsAsync(new ListRevocationsRequest
         {
@@ -40,25 +103,9 @@ internal sealed class RevocationRoutes(EdgePeers peers)
             PageToken = call.Query["cursor"].ToString(),
         }, call.Options);
         // Newest second first, and within a second by key, as the contract's store lists them.
-        var events = page.Revocations.Select(revocation => (Key: EventKey(revocation.RevokedAt, NameOf(revocation)), Record: revocation))
+        var events = page.Revocations.Select(revocation => (Key: EventKey(revocation), Record: revocation))
             .OrderBy(entry => entry.Key, StringComparer.Ordinal);
-        return Answer.Ok(json =>
-        {
-            json.Name("stream_version").Value("1").Name("events").BeginArray();
-            foreach (var (sequence, entry) in events.Index())
-            {
-                json.BeginObject()
-                    .Name("sequence").Value(sequence + 1)
-                    .Name("key").Value(entry.Key)
-                    .Name("record").BeginObject();
-                WriteRecord(json, entry.Record);
-                json.EndObject().EndObject();
-            }
-            json.EndArray().Name("cursor");
-            if (page.NextPageToken.Length > 0) json.Value(page.NextPageToken);
-            else json.Null();
-            json.Name("list_complete").Value(page.NextPageToken.Length == 0);
-        });
+        return (page, events);
     }
 
     private static RevokeTokensRequest ToRequest(JsonBody body)
@@ -94,6 +141,8 @@ internal sealed class RevocationRoutes(EdgePeers peers)
         { Token.TokenHash: { IsEmpty: false } hash } => Convert.ToHexStringLower(hash.Span),
         _ => revocation.Token.Jti,
     };
+
+    internal static string EventKey(Revocation revocation) => EventKey(revocation.RevokedAt, NameOf(revocation));
 
     private static string EventKey(Timestamp revokedAt, string name) => $"events:revocations:{9_999_999_999 - revokedAt.Seconds:0000000000}:{name}";
 

@@ -9,6 +9,12 @@ internal enum Access
     /// <summary>Anybody: no credential is handed on, the Edge's own certificate opens it.</summary>
     Public,
 
+    /// <summary>As the public, or what stands in Authorization where introspection is not public (SCOPE_INTROSPECT_AUTH).</summary>
+    Introspection,
+
+    /// <summary>A client that RFC 7662 speaks of: Basic or Bearer, always.</summary>
+    Client,
+
     /// <summary>Class B: what stands in Authorization.</summary>
     AdminKey,
 
@@ -22,6 +28,9 @@ internal sealed record Route(string Method, string Path, Access Access, Func<Edg
     /// <summary>How this route's contract tells a refusal.</summary>
     public Func<Refusal, Answer> Refuse { get; init; } = Answer.Refused;
 
+    /// <summary>The route takes a form-encoded body; the same path takes JSON on another route.</summary>
+    public bool TakesForm { get; init; }
+
     /// <summary>Answers that hold or concern a token are kept by nobody on the way.</summary>
     public bool IsPrivate => Method == HttpMethods.Post || Access == Access.Protected;
 }
@@ -31,9 +40,9 @@ internal sealed class RouteTable
 {
     private static readonly Route Unknown = new("", "unknown", Access.Public, _ => throw new Refusal(Reason.NotFound));
 
-    private readonly FrozenDictionary<(string Method, string Path), Route> _routes;
+    private readonly FrozenDictionary<(string Method, string Path, bool TakesForm), Route> _routes;
 
-    public RouteTable(EdgeOptions options, KeyRoutes keys, TokenRoutes tokens, RevocationRoutes revocations, VerificationRoutes verification) =>
+    public RouteTable(EdgeOptions options, KeyRoutes keys, TokenRoutes tokens, IntrospectionRoutes introspection, RevocationRoutes revocations, RevocationFeed feed, VerificationRoutes verification) =>
         _routes = new Route[]
         {
             new("GET", "/health", Access.Public, _ => Task.FromResult(Health(options))),
@@ -41,14 +50,19 @@ internal sealed class RouteTable
             new("GET", "/v1/jwks", Access.Public, keys.JwksAsync),
             new("GET", "/v1/keys/rotation-contract", Access.Public, keys.RotationContractAsync),
             new("POST", "/v1/tokens/issue", Access.AdminKey, tokens.IssueAsync) { Refuse = TokenRoutes.RefuseIssue },
-            new("POST", "/v1/tokens/introspect", Access.Public, tokens.IntrospectAsync),
+            new("POST", "/v1/tokens/introspect", Access.Introspection, tokens.IntrospectAsync),
+            new("POST", "/v1/tokens/introspect", Access.Client, introspection.IntrospectFormAsync) { Refuse = OAuthAnswer.Refuse, TakesForm = true },
+            new("POST", "/v1/tokens/introspect/matrix", Access.Introspection, introspection.MatrixAsync),
             new("POST", "/v1/tokens/revoke", Access.Protected, revocations.RevokeAsync),
-            new("GET", "/v1/revocations/stream", Access.Protected, revocations.StreamAsync),
+            new("POST", "/v1/tokens/revoke", Access.Protected, revocations.RevokeFormAsync) { Refuse = OAuthAnswer.Refuse, TakesForm = true },
+            new("GET", "/v1/revocations/stream", Access.Protected, feed.StreamAsync),
+            new("GET", "/v1/revocations/events", Access.Protected, revocations.EventsAsync),
             new("POST", "/v1/verify/token-control", Access.Public, verification.TokenControlAsync) { Refuse = verification.Refuse },
-        }.ToFrozenDictionary(route => (route.Method, route.Path));
+        }.ToFrozenDictionary(route => (route.Method, route.Path, route.TakesForm));
 
     /// <summary>Exact, also in case and trailing slash.</summary>
-    public Route Find(string method, PathString path) => _routes.GetValueOrDefault((method, path.Value ?? ""), Unknown);
+    public Route Find(string method, PathString path, bool isForm) =>
+        isForm && _routes.TryGetValue((method, path.Value ?? "", true), out var route) ? route : _routes.GetValueOrDefault((method, path.Value ?? "", false), Unknown);
 
     private static Answer Health(EdgeOptions options) => Answer.Ok(json => json
         .Name("status").Value("ok")

@@ -10,7 +10,7 @@ using TokenLane = ClawBureau.Protos.Types.V1.TokenLane;
 
 namespace ClawBureau.Edge;
 
-/// <summary>/v1/tokens/issue and /v1/tokens/introspect (clawscope-http.md 1.1, 1.2, 5.1).</summary>
+/// <summary>/v1/tokens/issue and /v1/tokens/introspect with a JSON body (clawscope-http.md 1.1, 1.2, 5.1).</summary>
 internal sealed class TokenRoutes(EdgePeers peers)
 {
     private const double MostDurationSeconds = 315_576_000_000;     // the range of protobuf's Duration
@@ -33,7 +33,7 @@ internal sealed class TokenRoutes(EdgePeers peers)
         });
         var answer = await peers.Introspection.IntrospectTokenAsync(request, call.Options);
         // A token that is not good is an answer over gRPC, and 401 with its reason here.
-        if (!answer.Active && !answer.Revoked) throw new Refusal((Reason)answer.InactiveReason, answer.InactiveSentence);
+        if (!answer.Active && !answer.Revoked) return Answer.Inactive(new Refusal((Reason)answer.InactiveReason, answer.InactiveSentence));
         return Answer.Ok(json => WriteIntrospected(json, answer));
     }
 

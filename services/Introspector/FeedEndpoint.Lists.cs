@@ -24,6 +24,9 @@ public sealed partial class FeedEndpoint
         var revision = (await follower.ReadIndexAsync(context.CancellationToken)).Revision;
         var place = RequireServable(request, cursor, revision);
         var rows = await ReadAsync(filter with { Through = revision.RevocationSeq, After = place }, context.CancellationToken);
+        // After the rows were read: what left the ledger meanwhile is missed, never left out in silence.
+        if (filter.OldestFirst && place is { } from && from.Value + 1 < (await follower.ReadOldestAsync(context.CancellationToken)).Value)
+            throw new Refusal(Reason.FeedCursorTooOld);
 
         var page = rows.Take(filter.PageSize).ToList();
         var mayReadAudit = MayReadAudit(context.GetCaller());

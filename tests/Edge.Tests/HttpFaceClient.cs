@@ -38,11 +38,26 @@ public sealed class HttpFaceClient : IAsyncDisposable
     /// <summary>With the operator's key, as `Authorization: Bearer`.</summary>
     public Task<Answered> PostAsAdminAsync(string path, string body) => PostAsync(path, body, ("Authorization", $"Bearer {EdgeFixture.AdminKey}"));
 
+    /// <summary>A form, as OAuth clients send one.</summary>
+    public Task<Answered> PostFormAsync(string path, string form, params (string Name, string Value)[] headers) =>
+        SendAsync(HttpMethod.Post, path, form, [.. headers, ("Content-Type", "application/x-www-form-urlencoded")]);
+
+    /// <summary>A stream of events, as a browser's EventSource opens it.</summary>
+    public async Task<EventStream> OpenEventsAsync(string path, params (string Name, string Value)[] headers)
+    {
+        var request = new HttpRequestMessage(HttpMethod.Get, path) { Version = HttpVersion.Version20 };
+        foreach (var (name, value) in headers.Append(("Accept", "text/event-stream"))) Assert.True(request.Headers.TryAddWithoutValidation(name, value));
+        var response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        Assert.Equal((HttpStatusCode.OK, "text/event-stream"), (response.StatusCode, response.Content.Headers.ContentType?.ToString()));
+        return new EventStream(response, await response.Content.ReadAsStreamAsync());
+    }
+
     public async Task<Answered> SendAsync(HttpMethod method, string path, string? body, params (string Name, string Value)[] headers)
     {
         using var request = new HttpRequestMessage(method, path) { Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionOrLower };
         if (body is not null) request.Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body));
-        foreach (var (name, value) in headers) Assert.True(request.Headers.TryAddWithoutValidation(name, value));
+        foreach (var (name, value) in headers)
+            Assert.True(name == "Content-Type" ? request.Content!.Headers.TryAddWithoutValidation(name, value) : request.Headers.TryAddWithoutValidation(name, value));
         using var response = await _http.SendAsync(request);
         return await Answered.ReadAsync(response);
     }
@@ -83,6 +98,16 @@ public sealed record Answered(HttpStatusCode Status, string Text, IReadOnlyDicti
         Assert.Equal((status, code), ((int)Status, Json.GetProperty("error").GetString()));
         if (message is not null) Assert.Equal(message, Json.GetProperty("message").GetString());
         Assert.Equal("error message", Members);
+        Assert.Equal("application/json; charset=utf-8", Headers["content-type"]);
+    }
+
+    /// <summary>Exactly <c>{"error","message","active":false}</c>: a token that is not good.</summary>
+    public void IsInactive(int status, string code, string? message = null)
+    {
+        Assert.Equal((status, code), ((int)Status, Json.GetProperty("error").GetString()));
+        if (message is not null) Assert.Equal(message, Json.GetProperty("message").GetString());
+        Assert.Equal("error message active", Members);
+        Assert.False(Json.GetProperty("active").GetBoolean());
         Assert.Equal("application/json; charset=utf-8", Headers["content-type"]);
     }
 

@@ -72,7 +72,7 @@ public sealed class IntrospectTests(EdgeFixture edge)
     [Theory]
     [MemberData(nameof(Bad))]
     public async Task A_token_that_is_not_good_is_401_with_its_reason(string token, string code, string message) =>
-        (await IntrospectAsync(token)).IsRefused(401, code, message);
+        (await IntrospectAsync(token)).IsInactive(401, code, message);
 
     [Theory]
     [InlineData("{", "INVALID_JSON", "Request body must be valid JSON")]
