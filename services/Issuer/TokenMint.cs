@@ -6,34 +6,54 @@ using ClawBureau.Tokens;
 namespace ClawBureau.Issuer;
 
 /// <summary>What is asked of the mint: a grant's wording, its lane, and what ties the request to its caller.</summary>
-public sealed record MintOrder(TokenRequest Request, TokenLane Lane, string Caller, Correlation Correlation, string? IdempotencyKey, byte[] RequestHash);
+public sealed record MintOrder(TokenRequest Request, TokenLane Lane, string Caller, Correlation Correlation, string? IdempotencyKey, byte[] RequestHash)
+{
+    /// <summary>Judges the grant by the control plane; the canonical lane has one always. Null: the grant stands by itself.</summary>
+    public ChainJudge? Judge { get; init; }
+
+    /// <summary>The challenge that the mint uses up, in the same act; null where there is none.</summary>
+    public string? ChallengeId { get; init; }
+}
+
+/// <summary>Judges a grant by the control plane.</summary>
+/// <param name="grant">It holds by itself.</param>
+/// <param name="afresh">What was read before has changed meanwhile.</param>
+/// <param name="cancellationToken">Ends the wait.</param>
+public delegate Task<ChainedGrant> ChainJudge(TokenGrant grant, bool afresh, CancellationToken cancellationToken);
+
+/// <summary>A grant that the control plane stands behind while what it was judged by does not change.</summary>
+/// <param name="Grant">With what the control plane adds to it.</param>
+/// <param name="Seen">The records it was judged by.</param>
+/// <param name="ControlSeq">head.control_seq when they were read; null: it was judged by none.</param>
+public sealed record ChainedGrant(TokenGrant Grant, IReadOnlyList<Seen> Seen, long? ControlSeq);
 
 /// <summary>A token that stands in the ledger.</summary>
 public sealed record MintedToken(SignedToken Token, string PolicyTier, string PolicyVersion, LegacyExchangeMode Mode, Seq Seq, Guid Epoch, bool Repeated);
 
 /// <summary>
 /// Makes tokens. The way of one:
-/// 1. the grant is judged by form, policy and lane;
+/// 1. the grant is judged by form, policy and lane, a canonical one by its chain too;
 /// 2. it becomes claims, dated now and after every cut the view knows;
 /// 3. the claims are signed, and the signature checked, before the ledger's head is touched;
 /// 4. the ledger judges once more under its lock and records the act;
-/// 5. where the ledger asks for a later iat, 2 to 4 are done again, where it has another policy, 1 to 4;
+/// 5. where the ledger asks for a later iat, 2 to 4 are done again, where it has another policy or chain, 1 to 4;
 /// 6. a repeated request is answered with the token it made the first time.
 /// </summary>
 public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, PolicyBook policies, ControlViews views, DatabaseClock clock, ILogger<TokenMint> log)
 {
     private const int MostAttempts = 3;
+    private const int MostChains = 16;
 
     /// <exception cref="Refusal">Any of reasons 300–499, SIGNING_*, GROUP_BLOCKED, MISSION_BLOCKED, CONTROLLER_TRANSFER_FROZEN,
     /// IDEMPOTENCY_KEY_CONFLICT, CLOCK_SKEWED, LEDGER_*.</exception>
     public async Task<MintedToken> IssueAsync(MintOrder order, CancellationToken cancellationToken)
     {
         // 1
-        var (policy, grant) = await JudgeAsync(order, await policies.CurrentAsync(cancellationToken), cancellationToken);
-        if (order.Lane == TokenLane.Canonical) throw new Refusal(Reason.ControlPlaneNotConfigured);
+        if (order.Lane == TokenLane.Canonical && order.Judge is null) throw new Refusal(Reason.ControlPlaneNotConfigured);
+        var (policy, grant) = await JudgeAsync(order, await policies.CurrentAsync(cancellationToken), afresh: false, cancellationToken);
 
         long notBefore = 0;
-        int cuts = 0;
+        int cuts = 0, chains = 0;
         while (true)
         {
             MintAct act;
@@ -46,7 +66,7 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
             {
                 var newest = await policies.ReadAsync(cancellationToken);
                 if (newest.LedgerVersion == policy.LedgerVersion) throw;
-                (policy, grant) = await JudgeAsync(order, newest, cancellationToken);
+                (policy, grant) = await JudgeAsync(order, newest, afresh: false, cancellationToken);
                 continue;
             }
             var outcome = await ledger.AppendAsync(act, cancellationToken);     // 4
@@ -61,7 +81,10 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
                     notBefore = outcome.Cut;
                     continue;
                 case Verdict.PolicyChanged:     // as often as one is put: that is no fault of the caller's
-                    (policy, grant) = await JudgeAsync(order, await policies.AtLeastAsync(outcome.ControlSeq, cancellationToken), cancellationToken);
+                    (policy, grant) = await JudgeAsync(order, await policies.AtLeastAsync(outcome.ControlSeq, cancellationToken), afresh: false, cancellationToken);
+                    continue;
+                case Verdict.Stale when ++chains < MostChains:
+                    (policy, grant) = await JudgeAsync(order, policy, afresh: true, cancellationToken);
                     continue;
                 case Verdict.Repeated:                                          // 6
                     return Repeat(order, policy, outcome);
@@ -72,13 +95,14 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
     }
 
     /// <summary>A refusal counts only by the newest policy.</summary>
-    private async Task<(PolicyInForce, TokenGrant)> JudgeAsync(MintOrder order, PolicyInForce policy, CancellationToken cancellationToken)
+    private async Task<(PolicyInForce, ChainedGrant)> JudgeAsync(MintOrder order, PolicyInForce policy, bool afresh, CancellationToken cancellationToken)
     {
         while (true)
         {
             try
             {
-                return (policy, GrantRules.Check(order.Request, order.Lane, policy.Policy, policy.Policy.Grants));
+                var grant = GrantRules.Check(order.Request, order.Lane, policy.Policy, policy.Policy.Grants);
+                return (policy, order.Judge is { } judge ? await judge(grant, afresh, cancellationToken) : new ChainedGrant(grant, [], null));
             }
             catch (Refusal refusal) when (PolicyBook.Decides(refusal))
             {
@@ -89,9 +113,10 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
         }
     }
 
-    private MintAct Prepare(MintOrder order, PolicyInForce policy, TokenGrant grant, long notBefore, out SignedToken signed)
+    private MintAct Prepare(MintOrder order, PolicyInForce policy, ChainedGrant chained, long notBefore, out SignedToken signed)
     {
         // 2
+        var grant = chained.Grant;
         var now = clock.NowForSigning();
         var key = options.Keys.ActiveAt(now);
         var view = views.Current;
@@ -102,7 +127,8 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
         // 3
         signed = TokenSigner.Sign(claims, key);
         bool judged = view is not null && view.PolicyVersion == policy.LedgerVersion && view.MaySign(key.KeyId) && !groups.Any(view.IsBlocked)
-            && (claims.ControllerDid is not { } controller || !view.IsHalted(controller.ToString()));
+            && (claims.ControllerDid is not { } controller || !view.IsHalted(controller.ToString()))
+            && (chained.ControlSeq is null || chained.ControlSeq == view.ControlSeq);
         return new MintAct
         {
             Caller = order.Caller,
@@ -117,6 +143,8 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
             IdempotencyKey = order.IdempotencyKey,
             RequestHash = order.IdempotencyKey is null ? null : order.RequestHash,
             SignedPayload = order.IdempotencyKey is null ? null : signed.SigningInput.ToArray(),
+            Seen = chained.Seen,
+            ChallengeId = order.ChallengeId,
             JudgedAtControlSeq = judged ? view!.ControlSeq : null,
         };
 
@@ -142,6 +170,7 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
             metadata: new Dictionary<string, string> { ["group_kind"] = $"{outcome.BlockedBy}" }),
         Verdict.ControllerFrozen => new Refusal(Reason.ControllerTransferFrozen),
         Verdict.KeyMayNotSign => new Refusal(Reason.SigningKeyNotActive),
+        Verdict.Stale => new Refusal(Reason.LedgerOverloaded),
         Verdict.ChallengeUnusable => new Refusal(Reason.TokenExchangeChallengeUsed),
         Verdict.CallerRevoked => new Refusal(Reason.TokenRevoked),
         Verdict.BeforeCut => new Refusal(Reason.GroupBlocked, "A block of this token's group is being lifted again and again; try once more."),

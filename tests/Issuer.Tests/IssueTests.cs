@@ -52,7 +52,7 @@ public sealed class IssueTests
         { "ttl zero", Reason.InvalidTtl, StatusCode.InvalidArgument },
         { "past exp", Reason.TtlExpired, StatusCode.InvalidArgument },
         { "sensitive scope", Reason.LegacySensitiveScopeForbidden, StatusCode.PermissionDenied },
-        { "canonical lane", Reason.ControlPlaneNotConfigured, StatusCode.FailedPrecondition },
+        { "canonical lane", Reason.ControlChainNotFound, StatusCode.NotFound },
         { "NUL in mission", Reason.TextNotStorable, StatusCode.InvalidArgument },
         { "huge sub", Reason.FieldTooLong, StatusCode.InvalidArgument },
         { "huge run", Reason.FieldTooLong, StatusCode.InvalidArgument },

@@ -16,6 +16,7 @@ internal static class ControlPlane
         services.AddSingleton<Rotations>();
         services.AddSingleton<Transfers>();
         services.AddSingleton<Chains>();
+        services.AddSingleton<CanonicalLane>();
     }
 
     public static void MapControlPlane(this WebApplication app)
