@@ -1,5 +1,6 @@
 using ClawBureau.Hosting.Logs;
 using ClawBureau.Hosting.Tls;
+using ClawBureau.Tokens;
 using Microsoft.Extensions.Logging;
 
 namespace ClawBureau.Hosting;
@@ -24,6 +25,12 @@ public sealed class ProcessOptions
 
     /// <summary><c>CLAW_TRUST_DOMAIN</c>: the SPIFFE trust domain of service identities. Default claw.local; others are refused.</summary>
     public string TrustDomain { get; init; } = "claw.local";
+
+    /// <summary>
+    /// <c>CLAW_OPERATOR_OWNER_DIDS</c>: owners whose canonical tokens act for the whole suite and not for their owner alone,
+    /// separated by commas. Default none: then only admin keys and certificates do.
+    /// </summary>
+    public IReadOnlySet<Did> OperatorOwners { get; init; } = new HashSet<Did>();
 
     /// <summary><c>CLAW_SHUTDOWN_SECONDS</c>: how long running calls may take to end. Default 10 s; streams are ended at once.</summary>
     public TimeSpan ShutdownWithin { get; init; } = TimeSpan.FromSeconds(10);
@@ -60,6 +67,7 @@ public sealed class ProcessOptions
             CaFile = settings.Text("CLAW_TLS_CA_FILE"),
             AllowPlaintext = settings.Flag("CLAW_ALLOW_PLAINTEXT"),
             TrustDomain = settings.Text("CLAW_TRUST_DOMAIN") ?? "claw.local",
+            OperatorOwners = ParseDids("CLAW_OPERATOR_OWNER_DIDS", settings.Text("CLAW_OPERATOR_OWNER_DIDS") ?? ""),
             ShutdownWithin = settings.Seconds("CLAW_SHUTDOWN_SECONDS", TimeSpan.FromSeconds(10), TimeSpan.Zero, TimeSpan.FromMinutes(10)),
             UnaryDeadline = settings.Seconds("CLAW_UNARY_DEADLINE_SECONDS", TimeSpan.FromSeconds(10), TimeSpan.FromMilliseconds(1), TimeSpan.FromHours(1)),
             MaxConnections = settings.Number("CLAW_MAX_CONNECTIONS", 10_000, 1, 1_000_000),
@@ -71,6 +79,10 @@ public sealed class ProcessOptions
         options.RequireSafeTransport();
         return options;
     }
+
+    private static HashSet<Did> ParseDids(string name, string list) =>
+        [.. list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(text =>
+            Did.TryParse(text, out var did) ? did : throw new StartRefused($"{name} names '{text}', which is no DID: separate DIDs by commas."))];
 
     private void RequireSafeTransport()
     {

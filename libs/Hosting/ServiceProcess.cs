@@ -52,6 +52,7 @@ public static class ServiceProcess
 
         services.AddSingleton(CallerTable.Suite);
         services.AddSingleton<AdminKeys>();
+        services.AddSingleton<ICallerTokens, NoCallerTokens>();
         services.AddSingleton<CallerGate>();
         services.AddSingleton<CallInterceptor>();
         services.AddSingleton<Readiness>();

@@ -29,11 +29,20 @@ public enum Verdict
     /// <summary>The challenge does not exist, is used, or has expired.</summary>
     ChallengeUnusable = 7,
 
-    /// <summary>The token the caller authenticated with is revoked.</summary>
-    CallerRevoked = 8,
-
     /// <summary>A record of the control plane that the act was decided from has changed: read and decide again.</summary>
     Stale = 20,
+
+    /// <summary>The ledger knows no such token of the owner within whose scope it was to be revoked.</summary>
+    NotIssuedHere = 30,
+
+    /// <summary>The owner has as many live rows as allowed.</summary>
+    OwnerLimitReached = 31,
+
+    /// <summary>Nothing was ever blocked or cut there that could be lifted.</summary>
+    NotBlocked = 32,
+
+    /// <summary>An operator set the block, so its owner does not lift it.</summary>
+    OperatorsBlock = 33,
 
     /// <summary>A policy of that version was put before, with another document or not as the latest one.</summary>
     VersionTaken = 40,

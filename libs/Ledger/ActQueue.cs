@@ -25,15 +25,17 @@ internal sealed class ActQueue(int mintCapacity, int reservedCapacity)
     {
         var batch = new List<PendingAct>(Math.Min(most, Count));
         var keys = new HashSet<string>(StringComparer.Ordinal);
+        var read = new HashSet<string>(StringComparer.Ordinal);
         foreach (var queue in (ReadOnlySpan<LinkedList<PendingAct>>)[_first, _mints])
         {
             for (var node = queue.First; node is not null && batch.Count < most;)
             {
                 var next = node.Next;
-                var wanted = node.Value.Act.ConflictKeys;
+                var (wanted, reads) = (node.Value.Act.ConflictKeys, node.Value.Act.ReadKeys);
                 // Keys of a passed-over act are taken too: a later act under the same key must not overtake it.
-                var free = wanted.All(k => !keys.Contains(k));
+                var free = wanted.All(k => !keys.Contains(k) && !read.Contains(k)) && reads.All(k => !keys.Contains(k));
                 keys.UnionWith(wanted);
+                read.UnionWith(reads);
                 if (free)
                 {
                     batch.Add(node.Value);

@@ -12,6 +12,9 @@ public abstract record Act
     /// <summary>Who asked, as the caller table names him: an admin key's name, a service's identity, a token's subject.</summary>
     public required string Caller { get; init; }
 
+    /// <summary>The token the caller authenticated with, if it did: nothing is recorded for a caller whose token is dead by then.</summary>
+    public ActingToken? CallerToken { get; init; }
+
     public abstract EventKind Kind { get; }
 
     /// <summary>Mints wait behind everything else and are what overload sheds (DESIGN "The ledger", rule 4).</summary>
@@ -35,6 +38,9 @@ public abstract record Act
 
     /// <summary>A group is one conflict, whichever act is about it.</summary>
     internal static string GroupConflictKey(GroupKey group) => $"group {Convert.ToHexStringLower(group.Hash)}";
+
+    /// <summary>Nor do two where one has as conflict key what the other reads here; two that only read it may.</summary>
+    internal IEnumerable<string> ReadKeys => CallerToken?.TakenBackBy ?? [];
 
     /// <summary>The event's payload: canonical JSON, written once, before the act is queued.</summary>
     internal byte[] Payload => _payload ??= WritePayload();
@@ -63,9 +69,6 @@ public sealed record MintAct : Act
 
     /// <summary>The signed bytes of the token without its signature (never the token itself).</summary>
     public byte[]? SignedPayload { get; init; }
-
-    /// <summary>The hash of the token the caller authenticated with, if it did: a revoked caller mints nothing.</summary>
-    public TokenHash? CallerToken { get; init; }
 
     /// <summary>The ledger policy version the request was judged by; null where the policy comes from configuration, which holds as long
     /// as the ledger has none.</summary>
@@ -104,11 +107,20 @@ public sealed record RevokeTokenAct : Act
     public string? Jti { get; init; }
     public string? Reason { get; init; }
 
-    /// <summary>How long the revocation is kept when the ledger does not know the token's own expiry.</summary>
+    /// <summary>
+    /// How long the revocation is kept at least when the ledger does not know the token's own expiry; longer where a token could
+    /// ever have been given a longer life than that.
+    /// </summary>
     public required DateTimeOffset KeepUntil { get; init; }
 
+    /// <summary>Only a token of this owner that the ledger knows is revoked; null: any, known or not.</summary>
+    public string? OwnerScope { get; init; }
+
+    /// <summary>Live rows the owner may have, where the act is the owner's own; null: an operator's, which is not counted.</summary>
+    public int? OwnerRows { get; init; }
+
     public override EventKind Kind => EventKind.TokenRevoked;
-    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("jti", Jti), ("reason", Reason)];
+    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("jti", Jti), ("reason", Reason), ("owner_scope", OwnerScope)];
     internal override IEnumerable<string> ConflictKeys => [TokenHash is { } hash ? "token " + hash : "jti " + Jti];
     private protected override byte[] WritePayload() => EventPayload.OfRevocation(this);
 }
@@ -119,10 +131,16 @@ public sealed record BlockGroupAct : Act
     public required GroupKey Group { get; init; }
     public string? Reason { get; init; }
 
+    /// <summary>Whose tokens it concerns: the group's owner scope, or the owner that the group is; null where it is not one owner's.</summary>
+    public string? OwnerDid { get; init; }
+
+    /// <inheritdoc cref="RevokeTokenAct.OwnerRows"/>
+    public int? OwnerRows { get; init; }
+
     public override EventKind Kind => EventKind.GroupBlocked;
-    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("reason", Reason)];
+    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("reason", Reason), ("owner_scope", OwnerDid)];
     internal override IEnumerable<string> ConflictKeys => [GroupConflictKey(Group)];
-    private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, Reason);
+    private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, OwnerDid, Reason);
 }
 
 /// <summary>Lifts a block and leaves a cut: tokens issued up to now stay dead whatever their issuer's clock said.</summary>
@@ -131,10 +149,16 @@ public sealed record LiftBlockAct : Act
     public required GroupKey Group { get; init; }
     public string? Reason { get; init; }
 
+    /// <inheritdoc cref="BlockGroupAct.OwnerDid"/>
+    public string? OwnerDid { get; init; }
+
+    /// <summary>The lift is the owner's own: a block that an operator set stands.</summary>
+    public bool IsOwners { get; init; }
+
     public override EventKind Kind => EventKind.BlockLifted;
-    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("reason", Reason)];
+    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("reason", Reason), ("owner_scope", OwnerDid)];
     internal override IEnumerable<string> ConflictKeys => [GroupConflictKey(Group)];
-    private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, Reason);
+    private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, OwnerDid, Reason);
 }
 
 /// <summary>States what a key may do from now on.</summary>

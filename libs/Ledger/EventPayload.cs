@@ -19,7 +19,7 @@ internal static class EventPayload
         var json = Begin();
         Text(json, "agent_did", claims.AgentDid?.ToString());
         json.Name("aud").Value(claims.Audience.Values);
-        Text(json, "by", act.Caller);
+        By(json, act);
         Text(json, "control_plane_policy_hash_b64u", claims.ControlPlanePolicyHash?.ToString());
         Text(json, "controller_did", claims.ControllerDid?.ToString());
         if (claims.Delegation is { } delegation)
@@ -55,7 +55,7 @@ internal static class EventPayload
     public static byte[] OfRevocation(RevokeTokenAct act)
     {
         var json = Begin();
-        Text(json, "by", act.Caller);
+        By(json, act);
         Text(json, "jti", act.Jti);
         Text(json, "kind", EventKinds.NameOf(act.Kind));
         Text(json, "reason", act.Reason);
@@ -63,13 +63,14 @@ internal static class EventPayload
         return End(json);
     }
 
-    public static byte[] OfGroup(Act act, GroupKey group, string? reason)
+    public static byte[] OfGroup(Act act, GroupKey group, string? ownerDid, string? reason)
     {
         var json = Begin();
-        Text(json, "by", act.Caller);
+        By(json, act);
         Text(json, "group_key", Convert.ToHexStringLower(group.Hash));
         Text(json, "group_kind", group.Kind.ToString().ToLowerInvariant());
         Text(json, "kind", EventKinds.NameOf(act.Kind));
+        Text(json, "owner_did", ownerDid);
         Text(json, "reason", reason);
         return End(json);
     }
@@ -77,7 +78,7 @@ internal static class EventPayload
     public static byte[] OfKey(KeyAct act)
     {
         var json = Begin();
-        Text(json, "by", act.Caller);
+        By(json, act);
         json.Name("foreign").Value(act.IsForeign);
         Text(json, "kid", act.KeyId.ToString());
         Text(json, "kind", EventKinds.NameOf(act.Kind));
@@ -90,7 +91,7 @@ internal static class EventPayload
     public static byte[] OfPolicy(PolicyAct act)
     {
         var json = Begin();
-        Text(json, "by", act.Caller);
+        By(json, act);
         Text(json, "kind", EventKinds.NameOf(act.Kind));
         Text(json, "policy_hash", Convert.ToHexStringLower(SHA256.HashData(act.Document)));
         Text(json, "policy_version", act.Version);
@@ -100,7 +101,7 @@ internal static class EventPayload
 
     public static byte[] OfControl(ControlAct act)
     {
-        var members = new SortedDictionary<string, object?>(StringComparer.Ordinal) { ["by"] = act.Caller, ["kind"] = EventKinds.NameOf(act.Kind) };
+        var members = new SortedDictionary<string, object?>(StringComparer.Ordinal) { ["by"] = act.Caller, ["by_token"] = act.CallerToken?.TokenHash.ToString(), ["kind"] = EventKinds.NameOf(act.Kind) };
         foreach (var (name, value) in act.Facts) members.Add(name, value);
         var json = Begin();
         foreach (var (name, value) in members)
@@ -121,7 +122,7 @@ internal static class EventPayload
     public static byte[] OfCut(ControlAct act, GroupKey group)
     {
         var json = Begin();
-        Text(json, "by", act.Caller);
+        By(json, act);
         Text(json, "cause", EventKinds.NameOf(act.Kind));
         Text(json, "group_key", Convert.ToHexStringLower(group.Hash));
         Text(json, "group_kind", group.Kind.ToString().ToLowerInvariant());
@@ -133,6 +134,12 @@ internal static class EventPayload
 
     // "v" sorts after every other name used here.
     private static byte[] End(JsJsonWriter json) => json.Name("v").Value(1).EndObject().ToArray();
+
+    private static void By(JsJsonWriter json, Act act)
+    {
+        Text(json, "by", act.Caller);
+        Text(json, "by_token", act.CallerToken?.TokenHash.ToString());
+    }
 
     private static void Text(JsJsonWriter json, string name, string? value)
     {

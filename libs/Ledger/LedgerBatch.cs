@@ -47,6 +47,7 @@ internal sealed class LedgerBatch
         await using var batch = new NpgsqlBatch(connection);
         if (judgeUnderLock) batch.BatchCommands.Add(new NpgsqlBatchCommand(LockHead));
         batch.BatchCommands.Add(new NpgsqlBatchCommand(judgeUnderLock ? Announce : AnnounceUnlocked) { Parameters = { new() { Value = Id } } });
+        bool judgesCallers = CallerStatement.TryAddTo(batch, Acts);
         foreach (var statement in _statements) statement.AddTo(batch, Id, judgeUnderLock);
 
         await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
@@ -57,6 +58,7 @@ internal sealed class LedgerBatch
             epoch = reader.GetGuid(0);
             await reader.NextResultAsync(cancellationToken);
         }
+        if (judgesCallers) await reader.NextResultAsync(cancellationToken);
         foreach (var statement in _statements)
         {
             await statement.ReadAsync(reader, epoch, cancellationToken);

@@ -1,4 +1,5 @@
 using System.Data;
+using ClawBureau.Ledger.Statements;
 using ClawBureau.Tokens;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -36,7 +37,7 @@ public sealed class LedgerWriter : BackgroundService
     /// <summary>Puts an act into the ledger and answers after commit.</summary>
     /// <param name="cancellationToken">Ends the wait, never the act: once queued it may be recorded all the same (rule 5).</param>
     /// <exception cref="Refusal">TEXT_NOT_STORABLE; FIELD_TOO_LONG; LEDGER_OVERLOADED; LEDGER_UNAVAILABLE (nothing was written);
-    /// LEDGER_OUTCOME_UNKNOWN (it may have been; retry under the same idempotency key).</exception>
+    /// LEDGER_OUTCOME_UNKNOWN (it may have been; retry under the same idempotency key); TOKEN_REVOKED: the caller's own token is dead.</exception>
     public Task<ActOutcome> AppendAsync(Act act, CancellationToken cancellationToken)
     {
         RefuseUnstorable(act);
@@ -133,6 +134,14 @@ public sealed class LedgerWriter : BackgroundService
             await batch.ExecuteAsync(_connection, JudgeUnderLock, deadline.Token);
             if (_warned) await ResolveAsync(batch);
             else Confirm(acts);
+        }
+        catch (PostgresException refused) when (IsRolledBack(refused) && refused.SqlState == CallerStatement.CallerDead)
+        {
+            var dead = CallerStatement.DeadOf(refused);
+            Log.CallersDead(_log, dead.Count, acts.Count);
+            RefuseAll(acts.Where(a => dead.Contains(a.Ordinal)), new Refusal(Reason.TokenRevoked));
+            var rest = acts.Where(a => !dead.Contains(a.Ordinal)).ToList();
+            if (rest.Count > 0) await WriteAsync(rest);
         }
         catch (PostgresException refused) when (IsRolledBack(refused))
         {

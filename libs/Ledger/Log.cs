@@ -23,6 +23,9 @@ internal static partial class Log
     [LoggerMessage(EventId = 105, EventName = "ledger.batch_unresolved", Level = LogLevel.Error, Message = "The outcome of batch {Batch} ({Count} acts) could not be learned in time: {Error}")]
     public static partial void BatchUnresolved(ILogger logger, Guid batch, int count, string error);
 
+    [LoggerMessage(EventId = 106, EventName = "ledger.callers_dead", Level = LogLevel.Information, Message = "{Dead} of {Count} acts of a batch were refused: their callers' tokens were taken back meanwhile")]
+    public static partial void CallersDead(ILogger logger, int dead, int count);
+
     [LoggerMessage(EventId = 110, EventName = "ledger.migrated", Level = LogLevel.Information, Message = "Migration {Version} {Name} applied")]
     public static partial void Migrated(ILogger logger, int version, string name);
 }

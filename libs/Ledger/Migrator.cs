@@ -79,17 +79,20 @@ public sealed class Migrator(NpgsqlDataSource admin, ILogger log)
     /// <exception cref="InvalidOperationException">The schema is older or newer than this build; the sentence says what to do.</exception>
     public static async Task RequireCurrentAsync(NpgsqlDataSource database, CancellationToken cancellationToken)
     {
-        await using var command = database.CreateCommand("SELECT coalesce(max(version), 0) FROM migration.applied");
+        await using var command = database.CreateCommand("SELECT coalesce(max(version), 0), count(*) FROM migration.applied");
         int version;
+        long applied;
         try
         {
-            version = (int)(await command.ExecuteScalarAsync(cancellationToken))!;
+            await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+            await reader.ReadAsync(cancellationToken);
+            (version, applied) = (reader.GetInt32(0), reader.GetInt64(1));
         }
         catch (PostgresException e) when (e.SqlState is "42P01" or "3F000")     // undefined table, or schema
         {
-            version = 0;
+            (version, applied) = (0, 0);
         }
-        if (version < CurrentVersion)
+        if (version < CurrentVersion || (version == CurrentVersion && applied < Count))
             throw new InvalidOperationException($"The database is at schema version {version}, this build needs {CurrentVersion}: run `claw migrate` first.");
         if (version > CurrentVersion)
             throw new InvalidOperationException($"The database is at schema version {version}, this build knows {CurrentVersion}: start a newer build.");

@@ -20,8 +20,13 @@ internal static class Credentials
         Access.Introspection when options.IsIntrospectionPublic => null,
         Access.Client => PickClient(headers),
         Access.Protected when options.ProtectedAuth == ProtectedAuthMode.CanonicalCst => PickToken(headers),
+        Access.Protected when IsJws(TokenIn(headers, Authorization)) => throw new Refusal(Reason.Unauthorized, "Invalid admin token"),
         _ => PickKey(headers),
     };
+
+    // In the other mode a token is no credential, and the service behind would take it for one: three parts, of which the first
+    // is base64url of a JSON object. No admin key of ours looks like that.
+    private static bool IsJws(string text) => text.StartsWith("eyJ", StringComparison.Ordinal) && text.Split('.').Length == 3;
 
     private static Metadata.Entry? PickKey(IHeaderDictionary headers)
     {

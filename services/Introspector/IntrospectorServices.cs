@@ -1,4 +1,5 @@
 using ClawBureau.Hosting;
+using ClawBureau.Hosting.Callers;
 using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Tokens;
@@ -20,6 +21,7 @@ public static class IntrospectorServices
         services.AddSingleton<FeedRing>();
         services.AddSingleton<SnapshotTurns>();
         services.AddSingleton<LedgerFollower>();
+        services.AddSingleton<ICallerTokens, FollowedCallerTokens>();
         services.AddHostedService(s => s.GetRequiredService<LedgerFollower>());
     }
 

@@ -18,8 +18,11 @@ public sealed class IssuerOptions
     /// <summary>The runbook's key variables (clawscope-http.md 3); each also as NAME_FILE. Required.</summary>
     public required KeyRing Keys { get; init; }
 
-    /// <summary>SCOPE_REVOCATION_TTL_SECONDS: how long a revocation is kept whose token the ledger does not know. Default 30 days; at least one.</summary>
+    /// <summary>SCOPE_REVOCATION_TTL_SECONDS: how long a revocation is kept at least whose token the ledger does not know; longer where a token ever could live longer. Default 30 days; at least one.</summary>
     public required TimeSpan RevocationTtl { get; init; }
+
+    /// <summary>CLAW_OWNER_MAX_REVOCATIONS: live revocations and blocks that the tokens of one owner may make. Default 10,000; operators are not counted.</summary>
+    public int OwnerRows { get; init; } = 10_000;
 
     /// <summary>SCOPE_KEY_ROTATION_OVERLAP_SECONDS: how long a rotated key stays accepted, as the rotation contract tells it. Default 3600 s; decides nothing.</summary>
     public required TimeSpan KeyOverlap { get; init; }
@@ -43,6 +46,7 @@ public sealed class IssuerOptions
                 Policy = ScopePolicy.Parse(settings.Text),
                 Keys = KeyRing.Parse(name => settings.Text(name) ?? FromFile(settings.Text(name + "_FILE"))),
                 RevocationTtl = settings.Seconds("SCOPE_REVOCATION_TTL_SECONDS", TimeSpan.FromDays(30), TimeSpan.FromDays(1), TimeSpan.FromDays(3650)),
+                OwnerRows = settings.Number("CLAW_OWNER_MAX_REVOCATIONS", 10_000, 1, 1_000_000),
                 KeyOverlap = settings.Seconds("SCOPE_KEY_ROTATION_OVERLAP_SECONDS", TimeSpan.FromHours(1), TimeSpan.Zero, TimeSpan.FromDays(3650)),
                 IssuerDid = Did.TryParse(settings.Text("CLAW_ISSUER_DID") ?? "did:web:clawscope.com", out var did)
                     ? did

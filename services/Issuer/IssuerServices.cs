@@ -1,4 +1,5 @@
 using ClawBureau.Hosting;
+using ClawBureau.Hosting.Callers;
 using ClawBureau.Issuer.Control;
 using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
@@ -21,6 +22,8 @@ public static class IssuerServices
         services.AddSingleton<PolicyBook>();
         services.AddSingleton<TokenMint>();
         services.AddSingleton<Revoker>();
+        services.AddSingleton<GroupBlocks>();
+        services.AddSingleton<ICallerTokens, LedgerCallerTokens>();
         services.AddControlPlane();
         // In this order: the writer runs before the keys are announced, and stops after nobody can ask any more.
         services.AddHostedService(s => s.GetRequiredService<LedgerWriter>());

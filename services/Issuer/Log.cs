@@ -12,6 +12,9 @@ internal static partial class Log
     [LoggerMessage(EventId = 201, EventName = "token.revoked", Level = LogLevel.Information, Message = "Token {TokenHash} revoked at seq {Seq}, revocation {RevocationSeq}, by {Caller}")]
     public static partial void Revoked(ILogger logger, TokenHash? tokenHash, Seq seq, RevocationSeq revocationSeq, string caller);
 
+    [LoggerMessage(EventId = 202, EventName = "group.changed", Level = LogLevel.Information, Message = "{Act} {Group} at seq {Seq}, revocation {RevocationSeq}, by {Caller}")]
+    public static partial void GroupChanged(ILogger logger, EventKind act, GroupKey group, Seq seq, RevocationSeq revocationSeq, string caller);
+
     [LoggerMessage(EventId = 210, EventName = "keys.announced", Level = LogLevel.Information, Message = "Signing with key {KeyId}, {Count} keys known, Ed25519 by {Backend}")]
     public static partial void KeysAnnounced(ILogger logger, KeyId keyId, int count, string backend);
 

@@ -1,4 +1,6 @@
+using ClawBureau.Hosting.Callers;
 using ClawBureau.Hosting.Calls;
+using ClawBureau.Ledger;
 using ClawBureau.Protos.Revocation.V1;
 using ClawBureau.Tokens;
 using Grpc.Core;
@@ -6,7 +8,7 @@ using Grpc.Core;
 namespace ClawBureau.Issuer;
 
 /// <summary>clawbureau.revocation.v1 on the wire.</summary>
-public sealed class RevocationEndpoint(Revoker revoker) : RevocationService.RevocationServiceBase
+public sealed class RevocationEndpoint(Revoker revoker, GroupBlocks blocks) : RevocationService.RevocationServiceBase
 {
     private const int MostTargets = 1000;
 
@@ -15,25 +17,34 @@ public sealed class RevocationEndpoint(Revoker revoker) : RevocationService.Revo
         if (request.Targets.Count == 0) throw Refusal.OfField(Reason.InvalidRequest, "targets", "targets must name at least one token");
         if (request.Targets.Count > MostTargets)
             throw new Refusal(Reason.BatchTooLarge, metadata: new Dictionary<string, string> { ["most"] = $"{MostTargets}" });
-        if (request.OwnerScope.Length > 0)
-            throw Refusal.OfField(Reason.InvalidRequest, "owner_scope", "owner_scope is for callers who hold an owner's token; leave it empty");
 
-        var caller = context.GetCaller().Name;
+        var ownerScope = context.GetCaller().OwnerScopeWithin(request.OwnerScope);
+        var caller = ActingCaller.Of(context.GetCaller());
         var correlation = Mapping.ToCorrelation(request.Correlation, context.GetCorrelation(), request.MissionId, request.RunId);
         var reason = Mapping.ToReasonText(request.Reason);
-        var results = await Task.WhenAll(request.Targets.Select(RevokeAsync));
+        // The caller's own token goes last: its revocation would refuse what is still to come.
+        var results = new Task<(RevokeTokensResult Result, ActOutcome? Outcome)>[request.Targets.Count];
+        foreach (var (i, target) in request.Targets.Index().OrderBy(t => IsOwn(t.Item))) results[i] = RevokeAsync(target);
+        await Task.WhenAll(results);
 
-        var response = new RevokeTokensResponse { Results = { results.Select(r => r.Result) } };
-        var answered = results.Where(r => r.Outcome is not null).Select(r => r.Outcome!).ToList();
+        var response = new RevokeTokensResponse { Results = { results.Select(r => r.Result.Result) } };
+        var answered = results.Select(r => r.Result.Outcome).OfType<ActOutcome>().ToList();
         if (answered.Count > 0) response.Revision = Mapping.ToRevision(answered);
         return response;
 
-        async Task<(RevokeTokensResult Result, Ledger.ActOutcome? Outcome)> RevokeAsync(RevocationTarget target)
+        bool IsOwn(RevocationTarget target) => caller.Token is { } own && target.TargetCase switch
+        {
+            RevocationTarget.TargetOneofCase.Token => TokenHash.Of(target.Token) == own.TokenHash,
+            RevocationTarget.TargetOneofCase.TokenHash => TokenHash.TryParse(target.TokenHash, out var hash) && hash == own.TokenHash,
+            _ => target.Jti == own.Jti,
+        };
+
+        async Task<(RevokeTokensResult Result, ActOutcome? Outcome)> RevokeAsync(RevocationTarget target)
         {
             try
             {
                 var order = Mapping.ToOrder(target);
-                var outcome = await revoker.RevokeAsync(order, reason, caller, correlation, context.CancellationToken);
+                var outcome = await revoker.RevokeAsync(order, ownerScope, reason, caller, correlation, context.CancellationToken);
                 return (new RevokeTokensResult { Revocation = Mapping.ToRevocation(order, outcome) }, outcome);
             }
             catch (Refusal refusal) when (request.Targets.Count > 1)        // one that cannot be revoked fails no other
@@ -41,5 +52,31 @@ public sealed class RevocationEndpoint(Revoker revoker) : RevocationService.Revo
                 return (new RevokeTokensResult { Error = Mapping.ToError(refusal) }, null);
             }
         }
+    }
+
+    public override async Task<BlockGroupResponse> BlockGroup(BlockGroupRequest request, ServerCallContext context)
+    {
+        var order = BlockMapping.ToOrder(request.Group);
+        var correlation = Mapping.ToCorrelation(request.Correlation, context.GetCorrelation(), request.MissionId, request.RunId);
+        var outcome = await blocks.BlockAsync(order, Mapping.ToReasonText(request.Reason), ActingCaller.Of(context.GetCaller()), correlation, context.CancellationToken);
+        return new BlockGroupResponse
+        {
+            Block = BlockMapping.ToBlock(order, outcome, blocked: true),
+            AlreadyBlocked = outcome.Verdict == Verdict.Repeated,
+            Revision = Mapping.ToRevision([outcome]),
+        };
+    }
+
+    public override async Task<LiftBlockResponse> LiftBlock(LiftBlockRequest request, ServerCallContext context)
+    {
+        var order = BlockMapping.ToOrder(request.Group);
+        var correlation = Mapping.ToCorrelation(request.Correlation, context.GetCorrelation(), request.MissionId, request.RunId);
+        var outcome = await blocks.LiftAsync(order, Mapping.ToReasonText(request.Reason), ActingCaller.Of(context.GetCaller()), correlation, context.CancellationToken);
+        return new LiftBlockResponse
+        {
+            Block = BlockMapping.ToBlock(order, outcome, blocked: false),
+            AlreadyLifted = outcome.Verdict == Verdict.Repeated,
+            Revision = Mapping.ToRevision([outcome]),
+        };
     }
 }

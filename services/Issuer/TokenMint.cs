@@ -172,7 +172,6 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
         Verdict.KeyMayNotSign => new Refusal(Reason.SigningKeyNotActive),
         Verdict.Stale => new Refusal(Reason.LedgerOverloaded),
         Verdict.ChallengeUnusable => new Refusal(Reason.TokenExchangeChallengeUsed),
-        Verdict.CallerRevoked => new Refusal(Reason.TokenRevoked),
         Verdict.BeforeCut => new Refusal(Reason.GroupBlocked, "A block of this token's group is being lifted again and again; try once more."),
         _ => new Refusal(Reason.Internal),
     };

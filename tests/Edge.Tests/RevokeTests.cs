@@ -117,13 +117,13 @@ public sealed class RevokeTests(EdgeFixture edge)
     [InlineData("99999999999999999999", 200)]
     public void A_limit_is_read_as_parseInt_reads_it(string text, int limit) => Assert.Equal(limit, RevocationRoutes.LimitOf(text));
 
-    /// <summary>Rows 1 to 4 of 0.1 C; what passes them is handed on, and the owning service does not take tokens as credentials yet.</summary>
+    /// <summary>Rows 1 to 4 of 0.1 C; what passes them is handed on, and the owning service says what the token is: <see cref="CallerTokenTests"/>.</summary>
     [Theory]
     [InlineData("a.b.c", "d.e.f", null, 401, "TOKEN_MALFORMED", "Conflicting CST headers: X-CST and X-Scoped-Token differ")]           // 1
-    [InlineData("Bearer a.b.c", "a.b.c", null, 401, "CREDENTIAL_INVALID", null)]
-    [InlineData("a.b.c", null, "Bearer key", 401, "CREDENTIAL_INVALID", null)]
-    [InlineData(null, "bearer a.b.c", null, 401, "CREDENTIAL_INVALID", null)]
-    [InlineData(null, null, "Bearer a.b.c", 401, "CREDENTIAL_INVALID", null)]                                                          // 2
+    [InlineData("Bearer a.b.c", "a.b.c", null, 401, "TOKEN_MALFORMED", null)]
+    [InlineData("a.b.c", null, "Bearer key", 401, "TOKEN_MALFORMED", null)]
+    [InlineData(null, "bearer a.b.c", null, 401, "TOKEN_MALFORMED", null)]
+    [InlineData(null, null, "Bearer a.b.c", 401, "TOKEN_MALFORMED", null)]                                                          // 2
     [InlineData(null, null, "Bearer " + EdgeFixture.AdminKey, 401, "LEGACY_AUTH_FORBIDDEN", "Admin token headers are not accepted in canonical auth mode; provide X-CST")]    // 3
     [InlineData(null, null, EdgeFixture.AdminKey, 401, "LEGACY_AUTH_FORBIDDEN", null)]
     [InlineData(null, null, null, 401, "TOKEN_REQUIRED", "Canonical CST token is required (X-CST or X-Scoped-Token)")]                 // 4
@@ -138,6 +138,8 @@ public sealed class RevokeTests(EdgeFixture edge)
     [Theory]
     [InlineData("X-CST", "a.b.c", "Missing Authorization header")]
     [InlineData("Authorization", "Bearer wrong", "Invalid admin token")]
+    [InlineData("Authorization", "Bearer a.b.c", "Invalid admin token")]
+    [InlineData("Authorization", "Bearer eyJ.b.c", "Invalid admin token")]
     public async Task In_admin_mode_only_an_admin_key_counts(string name, string value, string message)
     {
         (await edge.Http.PostAsync(Revoke, """{"token":"t"}""", (name, value))).IsRefused(401, "UNAUTHORIZED", message);

@@ -81,7 +81,7 @@ public sealed class ListRevocationsTests : IAsyncLifetime, IDisposable
         var foreign = Guid.NewGuid().ToString();
         await RefusedAsync(Reason.InvalidRequest, new() { PageSize = -1 });
         await RefusedAsync(Reason.InvalidRequest, new() { PageSize = 1001 });
-        await RefusedAsync(Reason.InvalidRequest, new() { OwnerScope = "did:key:zOwner" });
+        await RefusedAsync(Reason.InvalidRequest, new() { OwnerScope = "no DID" });
         await RefusedAsync(Reason.InvalidRequest, new() { AfterRevocationSeq = 1 });
         await RefusedAsync(Reason.InvalidRequest, new() { Epoch = epoch });
         await RefusedAsync(Reason.InvalidRequest, new() { AfterRevocationSeq = -1, Epoch = epoch });

@@ -57,6 +57,9 @@ internal static class Acts
         };
     }
 
+    /// <summary>The token of this mint as its holder's credential.</summary>
+    public static ActingToken Token(MintAct minted) => new(minted.TokenHash, minted.Claims.Jti, minted.Claims.IssuedAt, minted.KeyId, minted.Groups);
+
     public static RevokeTokenAct Revoke(TokenHash? hash = null, string? jti = null) => new()
     {
         Caller = "admin:test",

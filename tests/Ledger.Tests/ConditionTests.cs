@@ -181,17 +181,6 @@ public sealed class ConditionTests
     }
 
     [Fact]
-    public async Task A_revoked_caller_mints_nothing()
-    {
-        await using var ledger = await LedgerFixture.StartAsync();
-        var caller = Acts.Mint();
-        await ledger.Writer.AppendAsync(caller, CancellationToken.None);
-        Assert.Equal(Verdict.Recorded, (await ledger.Writer.AppendAsync(Acts.Mint() with { CallerToken = caller.TokenHash }, CancellationToken.None)).Verdict);
-        await ledger.Writer.AppendAsync(Acts.Revoke(caller.TokenHash), CancellationToken.None);
-        Assert.Equal(Verdict.CallerRevoked, (await ledger.Writer.AppendAsync(Acts.Mint() with { CallerToken = caller.TokenHash }, CancellationToken.None)).Verdict);
-    }
-
-    [Fact]
     public async Task A_challenge_is_consumed_once_and_not_by_a_refused_mint()
     {
         await using var ledger = await LedgerFixture.StartAsync();

@@ -49,9 +49,7 @@ public sealed class AdminKeys
     }
 
     /// <summary>Judges the value of metadata <c>authorization</c>: <c>Bearer KEY</c> or the bare key.</summary>
-    /// <exception cref="Refusal">
-    /// ADMIN_KEY_CONFIG_INVALID, ADMIN_KEY_NOT_CONFIGURED, UNAUTHORIZED; CREDENTIAL_INVALID for what looks like a scoped token.
-    /// </exception>
+    /// <exception cref="Refusal">ADMIN_KEY_CONFIG_INVALID, ADMIN_KEY_NOT_CONFIGURED, UNAUTHORIZED.</exception>
     public Caller.AdminKey Authenticate(string? authorization)
     {
         var fileKeys = file?.Current ?? [];
@@ -59,13 +57,11 @@ public sealed class AdminKeys
         if (fixedKeys.Count + fileKeys.Count == 0) throw new Refusal(Reason.AdminKeyNotConfigured);
         if (string.IsNullOrWhiteSpace(authorization)) throw new Refusal(Reason.Unauthorized, "Missing Authorization header");
 
-        var presented = WithoutScheme(authorization);
-        var hash = SHA256.HashData(Encoding.UTF8.GetBytes(presented));
-        if (Find(hash, fixedKeys, fileKeys) is { } key) return key.Caller;
-        throw presented.Count('.') == 2
-            ? CallerGate.TokensAreNotCredentialsYet()
-            : new Refusal(Reason.Unauthorized, "Invalid admin token");
+        return Find(HashOf(authorization), fixedKeys, fileKeys)?.Caller ?? throw new Refusal(Reason.Unauthorized, "Invalid admin token");
     }
+
+    /// <summary>True when this is one of the keys, whatever it looks like.</summary>
+    internal bool Knows(string authorization) => !invalid && Find(HashOf(authorization), fixedKeys, file?.Current ?? []) is not null;
 
     /// <summary>The caller as his key stands now, or null when the key has been withdrawn.</summary>
     internal Caller.AdminKey? Refresh(Caller.AdminKey caller) =>
@@ -84,6 +80,8 @@ public sealed class AdminKeys
         }
         return found;
     }
+
+    private static byte[] HashOf(string authorization) => SHA256.HashData(Encoding.UTF8.GetBytes(WithoutScheme(authorization)));
 
     private static string WithoutScheme(string authorization)
     {

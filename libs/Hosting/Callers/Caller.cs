@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using ClawBureau.Tokens;
 
 namespace ClawBureau.Hosting.Callers;
 
@@ -28,6 +29,21 @@ public abstract record Caller
 
         /// <summary>True for the scope itself and for a key with the scope <c>*</c>.</summary>
         public bool HasScope(string scope) => Scopes.Contains(scope) || Scopes.Contains("*");
+    }
+
+    /// <summary>The holder of a scoped token of the canonical lane; goes by the token's subject.</summary>
+    /// <param name="Credential">The token, as it was judged when the call came.</param>
+    /// <param name="IsOperator">Its owner is one of the configured operators, so it acts for no owner.</param>
+    public sealed record Token(PresentedToken Credential, bool IsOperator) : Caller
+    {
+        public override string Name => Credential.Claims.Sub;
+
+        /// <summary>Whose things it may read and act on.</summary>
+        public string OwnerDid { get; } = Credential.Claims.OwnerDid?.ToString() ?? throw new ArgumentException("a caller's token names its owner", nameof(Credential));
+
+        public TokenHash TokenHash => Credential.Hash;
+
+        public override string ToString() => $"token {TokenHash}";
     }
 
     /// <summary>The holder of a client certificate of the suite's CA.</summary>

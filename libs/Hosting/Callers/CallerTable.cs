@@ -1,11 +1,12 @@
 using System.Collections.Frozen;
 using System.Diagnostics.CodeAnalysis;
+using ClawBureau.Tokens;
 
 namespace ClawBureau.Hosting.Callers;
 
 /// <summary>
 /// The one table of the suite: RPC → who may call. What is not in it is denied, and a process that maps an RPC which is not in
-/// it does not start. Holders of scoped tokens join the lines whose proto comment names them once tokens are accepted as credentials.
+/// it does not start.
 /// </summary>
 public sealed class CallerTable
 {
@@ -13,6 +14,10 @@ public sealed class CallerTable
 
     // The certificate of a person who runs the suite.
     private static readonly May Operator = May.Service("operator");
+
+    // clawscope-http.md 1: who takes tokens back, and who reads the records.
+    private static readonly May RevokingToken = May.Token(Transition.RevokeToken, "control:token:revoke", "control:token:issue_sensitive");
+    private static readonly May ReadingToken = May.Token("control:audit:read");
 
     private readonly FrozenDictionary<string, May> rules;
 
@@ -25,20 +30,20 @@ public sealed class CallerTable
         Of("clawbureau.issuance.v1.IssuanceService",
             ("IssueToken", Operators("tokens:issue"))),
         Of("clawbureau.revocation.v1.RevocationService",
-            ("RevokeTokens", Operators("tokens:revoke")),
-            ("BlockGroup", Operators("tokens:revoke")),
-            ("LiftBlock", Operators("tokens:revoke"))),
+            ("RevokeTokens", May.AnyOf(Operators("tokens:revoke"), RevokingToken)),
+            ("BlockGroup", May.AnyOf(Operators("tokens:revoke"), RevokingToken)),
+            ("LiftBlock", May.AnyOf(Operators("tokens:revoke"), RevokingToken))),
         Of("clawbureau.keys.v1.KeyService",
             ("GetKeySet", May.Public),
             ("RotateKey", Operators("keys:rotate")),
             ("RevokeKey", Operators("keys:rotate")),
             // Making a new one is for operators; the endpoint asks for that, since reading is public in the same RPC.
             ("GetTransparencySnapshot", May.Public),
-            ("ListTransparencySnapshots", Operators("audit:read"))),
+            ("ListTransparencySnapshots", May.AnyOf(Operators("audit:read"), ReadingToken))),
         Of("clawbureau.policy.v1.PolicyService",
-            ("GetPolicy", Operators("policy:read")),
+            ("GetPolicy", May.AnyOf(Operators("policy:read"), ReadingToken)),
             ("PutPolicy", Operators("policy:write")),
-            ("ListPolicyVersions", Operators("policy:read")),
+            ("ListPolicyVersions", May.AnyOf(Operators("policy:read"), ReadingToken)),
             ("CheckPolicy", May.AnyOf(Operators("policy:read"), May.AdminKey("tokens:issue")))),
         Of("clawbureau.introspection.v1.IntrospectionService",
             // The Edge stands for public introspection over HTTP; the endpoint decides whether it is switched on.
@@ -48,7 +53,7 @@ public sealed class CallerTable
         Of("clawbureau.feed.v1.FeedService",
             ("WatchRevocations", May.AnyOf(AnyService, May.AdminKey("feed:read"))),
             ("GetSnapshot", May.AnyOf(AnyService, May.AdminKey("feed:read"))),
-            ("ListRevocations", May.AnyOf(AnyService, May.AdminKey("feed:read"), May.AdminKey("audit:read"))),
+            ("ListRevocations", May.AnyOf(AnyService, May.AdminKey("feed:read"), May.AdminKey("audit:read"), ReadingToken)),
             ("ReadIndex", May.AnyOf(AnyService, May.AdminKey("feed:read"))),
             ("AckApplied", May.AnyOf(AnyService, May.AdminKey("feed:read")))),
         Of("clawbureau.verification.v1.VerificationService",
@@ -60,11 +65,11 @@ public sealed class CallerTable
         Of("clawbureau.audit.v1.AuditService",
             ("AppendEvents", May.AnyOf(AnyService, May.Service(Caller.Service.Edge))),
             ("GetSourceCursor", May.AnyOf(AnyService, May.Service(Caller.Service.Edge), May.AdminKey("audit:read"))),
-            ("ListEvents", Operators("audit:read")),
+            ("ListEvents", May.AnyOf(Operators("audit:read"), ReadingToken)),
             ("GetCheckpoint", May.Public),
-            ("GetInclusionProof", Operators("audit:read")),
+            ("GetInclusionProof", May.AnyOf(Operators("audit:read"), ReadingToken)),
             ("GetConsistencyProof", May.Public),
-            ("ExportBundle", Operators("audit:read"))),
+            ("ExportBundle", May.AnyOf(Operators("audit:read"), ReadingToken))),
         // In the control plane the signature of the challenge entitles; there is no other credential to ask for.
         Of("clawbureau.control.v1.BindingService",
             ("CreateBindingChallenge", May.Public),

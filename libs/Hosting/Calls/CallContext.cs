@@ -17,6 +17,7 @@ internal sealed class CallContext : ServerCallContext, IDisposable
     private readonly Lock ending = new();
     private CancellationTokenSource? stop; // null: only the client and its deadline end this call
     private Exception? endedBy; // under ending
+    private bool isDisposed; // under ending
 
     public CallContext(ServerCallContext inner, HttpContext http, string callId)
     {
@@ -40,6 +41,15 @@ internal sealed class CallContext : ServerCallContext, IDisposable
         get
         {
             lock (ending) return endedBy;
+        }
+    }
+
+    /// <summary>True once nothing can be told the caller any more.</summary>
+    public bool IsOver
+    {
+        get
+        {
+            lock (ending) return isDisposed || endedBy is not null || inner.CancellationToken.IsCancellationRequested;
         }
     }
 
@@ -85,7 +95,7 @@ internal sealed class CallContext : ServerCallContext, IDisposable
     {
         lock (ending)
         {
-            if (endedBy is not null || stop is null) return;
+            if (endedBy is not null || stop is null || isDisposed) return;
             endedBy = why;
         }
         try
@@ -98,7 +108,11 @@ internal sealed class CallContext : ServerCallContext, IDisposable
         }
     }
 
-    public void Dispose() => stop?.Dispose();
+    public void Dispose()
+    {
+        lock (ending) isDisposed = true;
+        stop?.Dispose();
+    }
 
     protected override Task WriteResponseHeadersAsyncCore(Metadata responseHeaders) => inner.WriteResponseHeadersAsync(responseHeaders);
 

@@ -36,7 +36,7 @@ internal sealed class CallInterceptor(
         {
             Prepare(call);
             using var deadline = LimitUnary(call);
-            Admit(call);
+            await AdmitAsync(call);
             return await continuation(request, call);
         }
         catch (Exception exception)
@@ -52,7 +52,7 @@ internal sealed class CallInterceptor(
         try
         {
             Prepare(call);
-            Admit(call);
+            await AdmitAsync(call);
             using var watch = WatchStream(call);
             var response = await continuation(requestStream, call);
             ThrowIfEnded(call);
@@ -71,7 +71,7 @@ internal sealed class CallInterceptor(
         try
         {
             Prepare(call);
-            Admit(call);
+            await AdmitAsync(call);
             using var watch = WatchStream(call);
             await continuation(request, new StoppableWriter<TResponse>(responseStream, call), call);
             ThrowIfEnded(call);
@@ -92,7 +92,7 @@ internal sealed class CallInterceptor(
         try
         {
             Prepare(call);
-            Admit(call);
+            await AdmitAsync(call);
             using var watch = WatchStream(call);
             await continuation(requestStream, new StoppableWriter<TResponse>(responseStream, call), call);
             ThrowIfEnded(call);
@@ -122,12 +122,12 @@ internal sealed class CallInterceptor(
     }
 
     // Steps 4 and 5.
-    private void Admit(CallContext call)
+    private async Task AdmitAsync(CallContext call)
     {
         if (LaterRpcs.Issues.ContainsKey(call.Method)) throw new Refusal(Reason.RpcNotAvailable);
         try
         {
-            call.Caller = gate.Admit(call.Method, call.Http);
+            call.Caller = await gate.AdmitAsync(call.Method, call.Http, call.CancellationToken);
         }
         catch (Refusal refusal)
         {
@@ -156,12 +156,24 @@ internal sealed class CallInterceptor(
             lifetime.ApplicationStopping.Register(
                 static state => ((CallContext)state!).End(new Refusal(Reason.NotReady, "This process is stopping; another replica goes on from your cursor")),
                 call),
-            time.CreateTimer(_ => EndIfWithdrawn(call), null, options.CredentialCheckInterval, options.CredentialCheckInterval));
+            time.CreateTimer(_ => _ = EndIfWithdrawnAsync(call), null, options.CredentialCheckInterval, options.CredentialCheckInterval));
     }
 
-    private void EndIfWithdrawn(CallContext call)
+    private async Task EndIfWithdrawnAsync(CallContext call)
     {
-        if (!gate.StillAdmits(call.Method, call.Caller!)) call.End(new Refusal(Reason.CredentialExpired));
+        try
+        {
+            if (await gate.FindEndAsync(call.Method, call.Caller!, call.Http, call.CancellationToken) is { } end) call.End(end);
+        }
+        catch (Exception) when (call.IsOver)
+        {
+            // The stream ended by itself meanwhile.
+        }
+        catch (Exception failure)
+        {
+            // Whatever kept it from being judged: a credential that is not known to be good carries nothing on.
+            call.End(failure);
+        }
     }
 
     // An endpoint may take cancellation for a normal end; the caller must still learn why.

@@ -18,9 +18,6 @@ public static class LaterRpcs
         ["/clawbureau.keys.v1.KeyService/GetTransparencySnapshot"] = 4,
         ["/clawbureau.keys.v1.KeyService/ListTransparencySnapshots"] = 4,
 
-        ["/clawbureau.revocation.v1.RevocationService/BlockGroup"] = 5,
-        ["/clawbureau.revocation.v1.RevocationService/LiftBlock"] = 5,
-
         ["/clawbureau.control.v1.PortabilityService/ExportIdentity"] = 6,
         ["/clawbureau.control.v1.PortabilityService/ImportIdentity"] = 6,
         ["/clawbureau.control.v1.BootstrapService/CreateTokenChallenge"] = 6,

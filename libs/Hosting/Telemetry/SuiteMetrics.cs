@@ -15,6 +15,9 @@ public static class SuiteMetrics
     /// <summary>Revocations recorded; tag <c>repeated</c>.</summary>
     public static readonly Counter<long> TokensRevoked = Meter.CreateCounter<long>("claw.tokens.revoked", "{token}", "Tokens revoked in the ledger");
 
+    /// <summary>Groups blocked or lifted; tags <c>kind</c>, <c>act</c>.</summary>
+    public static readonly Counter<long> GroupsChanged = Meter.CreateCounter<long>("claw.groups.changed", "{group}", "Groups blocked or lifted in the ledger");
+
     /// <summary>From call to answer; tag <c>result</c>: active, revoked or inactive.</summary>
     public static readonly Histogram<double> IntrospectionDuration = Meter.CreateHistogram<double>("claw.introspection.duration", "s", "How long an introspection takes");
 

@@ -17,6 +17,9 @@ public sealed record RevocationFilter
     public RevocationSeq Through { get; init; }
 
     public TokenHash? TokenHash { get; init; }
+
+    /// <summary>Only what concerns this owner's tokens; null: everything.</summary>
+    public string? OwnerDid { get; init; }
     public DateTimeOffset? Since { get; init; }
 
     /// <summary>Exclusive.</summary>
@@ -33,7 +36,7 @@ public sealed partial class LedgerReader
     {
         var (beyond, order) = filter.OldestFirst ? (">", "ASC") : ("<", "DESC");
         await using var command = database.CreateCommand($"""
-            SELECT {Columns}, t.revoked_by
+            SELECT {Columns}, coalesce(r.revoked_by, t.revoked_by)
               FROM ledger.revocations r
               LEFT JOIN ledger.revoked_tokens t ON t.revocation_seq = r.revocation_seq
              WHERE r.revocation_seq <= $1
@@ -41,6 +44,7 @@ public sealed partial class LedgerReader
                AND ($3 IS NULL OR r.token_hash = $3)
                AND ($4 IS NULL OR r.revoked_at >= $4)
                AND ($5 IS NULL OR r.revoked_at < $5)
+               AND ($7 IS NULL OR r.owner_did = $7)
              ORDER BY r.revocation_seq {order}
              LIMIT $6
             """);
@@ -50,6 +54,7 @@ public sealed partial class LedgerReader
         Add(NpgsqlDbType.TimestampTz, filter.Since?.UtcDateTime);
         Add(NpgsqlDbType.TimestampTz, filter.Until?.UtcDateTime);
         Add(NpgsqlDbType.Integer, filter.PageSize + 1);
+        Add(NpgsqlDbType.Text, filter.OwnerDid);
 
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         var rows = new List<ListedRevocation>();

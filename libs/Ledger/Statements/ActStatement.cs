@@ -13,7 +13,7 @@ internal abstract class ActStatement
     /// <summary>Every statement begins with the head as this batch has left it so far. $1 is the batch id.</summary>
     protected const string Head = """
         WITH head AS MATERIALIZED (
-          SELECT epoch, seq, revocation_seq, control_seq, max_iat, clock_timestamp() AS now FROM ledger.head /*lock*/
+          SELECT epoch, seq, revocation_seq, control_seq, max_iat, longest_ttl, clock_timestamp() AS now FROM ledger.head /*lock*/
         ),
         act AS MATERIALIZED (
           SELECT * FROM unnest($2::int[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
@@ -27,6 +27,18 @@ internal abstract class ActStatement
           INSERT INTO ledger.events (seq, batch_id, ordinal, kind, recorded_at, token_hash, subject, mission_id, run_id, trace_id, correlation_id, payload)
           SELECT x.seq, $1, a.ord, {(short)kind}, h.now, x.token_hash, a.subject, a.mission_id, a.run_id, a.trace_id, a.correlation_id, a.payload
             FROM accepted x JOIN act a USING (ord), head h
+        )
+        """;
+
+    /// <summary>
+    /// A CTE `charged` with the live rows that each owner has who is charged for one here: owner and rows. From a CTE `target`
+    /// with charged_to; nothing is counted where no owner is.
+    /// </summary>
+    protected const string CountOwnersRows = """
+        charged AS MATERIALIZED (
+          SELECT o.charged_to, (SELECT count(*) FROM ledger.revoked_tokens r WHERE r.charged_to = o.charged_to)
+                             + (SELECT count(*) FROM ledger.blocked_groups b WHERE b.charged_to = o.charged_to) AS rows
+            FROM (SELECT DISTINCT charged_to FROM target WHERE charged_to IS NOT NULL) o
         )
         """;
 

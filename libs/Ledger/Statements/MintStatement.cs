@@ -11,9 +11,9 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         {{Head}},
         mint AS MATERIALIZED (
           SELECT * FROM unnest($2::int[], $10::bytea[], $11::text[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
-                               $17::text[], $18::bytea[], $19::bytea[], $20::bytea[], $21::text[], $22::text[], $23::bigint[], $27::text[], $28::text[])
+                               $17::text[], $18::bytea[], $19::bytea[], $20::text[], $21::text[], $22::text[], $23::bigint[], $27::text[])
             AS m(ord, token_hash, jti, iat, exp, kid, owner_did, controller_did,
-                 idempotency_key, request_hash, signed_payload, caller_token, ledger_policy, challenge_id, control_seq, policy_tier, policy_version)
+                 idempotency_key, request_hash, signed_payload, policy_tier, ledger_policy, challenge_id, control_seq, policy_version)
         ),
         -- Only what can have changed since the view that judged the request: nothing, while control_seq is the same.
         denied AS MATERIALIZED (
@@ -24,14 +24,12 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
            WHERE m.control_seq IS DISTINCT FROM h.control_seq
            GROUP BY g.ord
         ),
-        {{SeenCondition.Cte(29)}},
+        {{SeenCondition.Cte(28)}},
         judged AS MATERIALIZED (
           SELECT m.*, coalesce(d.cut, 0) AS cut, d.blocked_by, p.seq AS prior_seq, p.request_hash AS prior_request, p.kid AS prior_kid, p.signed_payload AS prior_payload,
                  p.policy_tier AS prior_tier, p.policy_version AS prior_version,
             CASE
               WHEN p.seq IS NOT NULL THEN {{(int)Verdict.Repeated}}
-              WHEN m.caller_token IS NOT NULL AND EXISTS (SELECT 1 FROM ledger.revoked_tokens r WHERE r.token_hash = m.caller_token)
-                THEN {{(int)Verdict.CallerRevoked}}
               WHEN m.challenge_id IS NOT NULL AND NOT EXISTS
                 (SELECT 1 FROM control.challenges c WHERE c.challenge_id = m.challenge_id AND c.consumed_seq IS NULL AND c.expires_at > h.now)
                 THEN {{(int)Verdict.ChallengeUnusable}}
@@ -74,8 +72,8 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
           UPDATE control.challenges c SET consumed_seq = x.seq FROM accepted x WHERE c.challenge_id = x.challenge_id
         ),
         advanced AS (
-          UPDATE ledger.head SET seq = seq + n.count, max_iat = greatest(max_iat, n.iat)
-            FROM (SELECT count(*) AS count, max(iat) AS iat FROM accepted) n WHERE n.count > 0
+          UPDATE ledger.head SET seq = seq + n.count, max_iat = greatest(max_iat, n.iat), longest_ttl = greatest(longest_ttl, n.ttl)
+            FROM (SELECT count(*) AS count, max(iat) AS iat, max(exp - iat) AS ttl FROM accepted) n WHERE n.count > 0
         )
         SELECT j.ord, j.verdict, coalesce(x.seq, j.prior_seq), h.now, h.control_seq, j.cut, j.prior_request, j.prior_kid, j.prior_payload, j.prior_tier, j.prior_version, j.blocked_by
           FROM judged j CROSS JOIN head h LEFT JOIN accepted x USING (ord)
@@ -98,7 +96,7 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.IdempotencyKey));
         Add(command, NpgsqlDbType.Bytea, _mints.Select(m => m.Act.RequestHash));
         Add(command, NpgsqlDbType.Bytea, _mints.Select(m => m.Act.SignedPayload));
-        Add(command, NpgsqlDbType.Bytea, _mints.Select(m => m.Act.CallerToken?.ToArray()));
+        Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.PolicyTier));
         Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.LedgerPolicyVersion));
         Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.ChallengeId));
         Add(command, NpgsqlDbType.Bigint, _mints.Select(m => m.Act.JudgedAtControlSeq));
@@ -106,7 +104,6 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         Add(command, NpgsqlDbType.Integer, groups.Select(g => g.Ordinal));
         Add(command, NpgsqlDbType.Smallint, groups.Select(g => (short)g.Group.Kind));
         Add(command, NpgsqlDbType.Bytea, groups.Select(g => g.Group.Hash));
-        Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.PolicyTier));
         Add(command, NpgsqlDbType.Text, _mints.Select(m => m.Act.PolicyVersion));
         SeenCondition.AddParameters(command, _mints.SelectMany(m => m.Act.Seen.Select(s => (m.Ordinal, s))));
     }

@@ -1,0 +1,16 @@
+using ClawBureau.Hosting.Callers;
+using ClawBureau.Tokens;
+
+namespace ClawBureau.Introspector;
+
+/// <summary>Judges callers' tokens as it would introspect them: by everything acknowledged before the call came.</summary>
+public sealed class FollowedCallerTokens(LedgerFollower follower, RevocationSet live, TimeProvider time) : ICallerTokens
+{
+    public async Task<PresentedToken> JudgeAsync(string compact, CancellationToken cancellationToken)
+    {
+        var parsed = TokenParser.Parse(compact);
+        await follower.ReadIndexAsync(cancellationToken);
+        var token = TokenVerifier.Verify(parsed, follower.Keys, time.GetUtcNow());
+        return new PresentedToken(token.TokenHash, token.Claims, token.KeyId, token.IsForeign, live.Find(token) is not null);
+    }
+}
