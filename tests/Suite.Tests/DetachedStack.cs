@@ -50,3 +50,10 @@ public sealed class DetachedStack : IAsyncLifetime
         return connection;
     }
 }
+
+/// <summary>That one stack, for every test that is about what `claw up` does.</summary>
+[CollectionDefinition(Name)]
+public sealed class SharedDetachedStack : ICollectionFixture<DetachedStack>
+{
+    public const string Name = "one detached stack";
+}

@@ -19,7 +19,7 @@ public class StackFixture : IAsyncLifetime
 
     internal LocalStack Stack => _stack!;
 
-    internal virtual StackOptions Options => new() { Database = null, Durable = false };
+    internal virtual StackOptions Options => new() { Database = null, Durable = false, PlainHttp = true };
 
     public virtual async Task InitializeAsync() => _stack = await LocalStack.StartAsync(Options, _ => { }, CancellationToken.None);
 

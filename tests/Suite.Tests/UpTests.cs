@@ -6,7 +6,8 @@ using ClawBureau.Stack;
 namespace ClawBureau.Suite.Tests;
 
 /// <summary>What `claw up` promises to people and scripts.</summary>
-public sealed class UpTests(DetachedStack stack) : IClassFixture<DetachedStack>
+[Collection(SharedDetachedStack.Name)]
+public sealed class UpTests(DetachedStack stack)
 {
     private static readonly string[] Members =
     [

@@ -4,13 +4,14 @@ namespace ClawBureau.Testing;
 public static class Eventually
 {
     /// <summary>Returns as soon as the condition holds.</summary>
-    /// <exception cref="TimeoutException">It did not within 20 s.</exception>
-    public static async Task HoldsAsync(string what, Func<Task<bool>> condition)
+    /// <param name="most">Default 20 s.</param>
+    /// <exception cref="TimeoutException">It did not within that time.</exception>
+    public static async Task HoldsAsync(string what, Func<Task<bool>> condition, TimeSpan? most = null)
     {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var patience = new CancellationTokenSource(most ?? TimeSpan.FromSeconds(20));
         while (!await condition())
         {
-            if (patience.IsCancellationRequested) throw new TimeoutException($"not within 20 s: {what}");
+            if (patience.IsCancellationRequested) throw new TimeoutException($"not within {(most ?? TimeSpan.FromSeconds(20)).TotalSeconds:0} s: {what}");
             await Task.Yield();
         }
     }
