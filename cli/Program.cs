@@ -10,12 +10,14 @@ var root = new Command("claw", "Claw Bureau: scoped, short-lived tokens for agen
     UpVerb.Create(),
     DownVerb.Create(),
     StatusVerb.Create(),
+    DoctorVerb.Create(),
     MigrateVerb.Create(),
     TokenVerbs.Create(),
     RevokeVerb.Create(),
     WatchVerb.Create(),
     AuditVerbs.Create(),
 };
+root.Subcommands.Add(GrammarVerb.Create(root));
 root.Options.Add(new HelpOption { Recursive = true });
 root.Options.Add(new VersionOption());
 return await Invocation.RunAsync(root, args);
