@@ -21,12 +21,6 @@ public static class SuiteMetrics
     /// <summary>From call to answer; tag <c>result</c>: active, revoked or inactive.</summary>
     public static readonly Histogram<double> IntrospectionDuration = Meter.CreateHistogram<double>("claw.introspection.duration", "s", "How long an introspection takes");
 
-    /// <summary>From the act's database time to its being applied here.</summary>
-    public static readonly Histogram<double> RevocationPropagation = Meter.CreateHistogram<double>("claw.revocation.propagation", "s", "How long a revocation takes to be applied");
-
-    /// <summary>Verifications decided; tag <c>path</c>: offline or introspection.</summary>
-    public static readonly Counter<long> Verifications = Meter.CreateCounter<long>("claw.verification", "{verification}", "Verifications by how they were decided");
-
     /// <summary>Batches of events told to the audit log; tag <c>result</c>: appended, present, refused or unavailable.</summary>
     public static readonly Counter<long> AuditExports = Meter.CreateCounter<long>("claw.audit.exports", "{export}", "Batches told to the audit log by result");
 

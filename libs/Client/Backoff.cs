@@ -1,0 +1,15 @@
+namespace ClawBureau.Client;
+
+/// <summary>How long to wait before the next try: doubled from try to try, with jitter, so that those who lost one peer at the same moment do not come back at the same moment.</summary>
+internal sealed class Backoff(ClientOptions options)
+{
+    private int _failures;
+
+    public TimeSpan Next()
+    {
+        var most = options.LeastBackoff * Math.Pow(2, Math.Min(_failures++, 20));
+        return (most < options.MostBackoff ? most : options.MostBackoff) * (0.5 + Random.Shared.NextDouble() / 2);
+    }
+
+    public void Reset() => _failures = 0;
+}
