@@ -10,9 +10,6 @@ public static class LaterRpcs
 {
     public static IReadOnlyDictionary<string, int> Issues { get; } = new Dictionary<string, int>(StringComparer.Ordinal)
     {
-        ["/clawbureau.verification.v1.VerificationService/VerifyToken"] = 3,
-        ["/clawbureau.verification.v1.VerificationService/VerifyTokenControl"] = 3,
-
         ["/clawbureau.keys.v1.KeyService/RotateKey"] = 4,
         ["/clawbureau.keys.v1.KeyService/RevokeKey"] = 4,
         ["/clawbureau.keys.v1.KeyService/GetTransparencySnapshot"] = 4,
@@ -24,8 +21,6 @@ public static class LaterRpcs
         ["/clawbureau.control.v1.BootstrapService/ExchangeToken"] = 6,
         ["/clawbureau.control.v1.BootstrapService/BootstrapDelegation"] = 6,
 
-        ["/clawbureau.verification.v1.VerificationService/BatchVerifyTokens"] = 7,
-        ["/clawbureau.verification.v1.VerificationService/VerifyControlChain"] = 7,
 
         ["/clawbureau.audit.v1.AuditService/GetCheckpoint"] = 8,
         ["/clawbureau.audit.v1.AuditService/GetInclusionProof"] = 8,

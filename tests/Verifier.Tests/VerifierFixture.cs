@@ -1,0 +1,127 @@
+using ClawBureau.Client;
+using ClawBureau.Client.Feed;
+using ClawBureau.Hosting.Health;
+using ClawBureau.Introspector;
+using ClawBureau.Issuer;
+using ClawBureau.Protos.Revocation.V1;
+using ClawBureau.Protos.Verification.V1;
+using ClawBureau.Testing;
+using ClawBureau.Tokens;
+using Microsoft.Extensions.DependencyInjection;
+using TokenLane = ClawBureau.Tokens.TokenLane;
+using TokenRequirements = ClawBureau.Protos.Verification.V1.TokenRequirements;
+
+namespace ClawBureau.Verifier.Tests;
+
+/// <summary>A Verifier with a real Introspector and Issuer on a ledger of their own, and a stand-in for what it asks the Issuer besides keys.</summary>
+internal sealed class VerifierFixture : IAsyncDisposable
+{
+    private readonly TestDatabase _database;
+    private readonly TestProcess _issuer;
+
+    private VerifierFixture(TestDatabase database, TestProcess issuer, FakeIssuer fake, TestProcess introspector, TestProcess process) =>
+        (_database, _issuer, Issuer, Introspector, Process) = (database, issuer, fake, introspector, process);
+
+    /// <summary>The seed of the contract's key vector o = 11; the Issuer signs with it too.</summary>
+    public static SigningKey Key { get; } = KeyOf(11);
+
+    public FakeIssuer Issuer { get; }
+    public TestProcess Introspector { get; }
+    public TestProcess Process { get; }
+    public VerificationService.VerificationServiceClient Verification => new(Process.Channel().Calls);
+    public RevocationFollower Follower => Process.Services.GetRequiredService<RevocationFollower>();
+
+    /// <summary>Introspections that the Verifier asked for.</summary>
+    public long Asked => Process.Services.GetRequiredService<IntrospectionPeer>().Asked;
+
+    public static async Task<VerifierFixture> StartAsync(Dictionary<string, string?>? settings = null)
+    {
+        var database = await TestDatabases.CreateAsync();
+        var issuer = await StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), new()
+        {
+            ["CLAW_DATABASE_ISSUER"] = database.Issuer,
+            ["SCOPE_SIGNING_KEY"] = Base64UrlText.Encode(SeedOf(11)),
+            // Past its cut-off.
+            ["SCOPE_VERIFY_PUBLIC_KEYS_JSON"] = $$"""[{"x":"{{Base64UrlText.Encode(KeyOf(39).PublicKey)}}","not_after_unix":1500000000}]""",
+        });
+        // Patient: a busy machine is no reason to call the ledger unavailable here.
+        var patient = new IntrospectorOptions { Database = database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30) };
+        var introspector = await StartAsync("introspector", s =>
+        {
+            s.AddIntrospector();
+            s.AddSingleton(patient);
+        }, a => a.MapIntrospector(), new() { ["CLAW_DATABASE_INTROSPECTOR"] = database.Introspector });
+        var fake = await FakeIssuer.StartAsync(Path.GetDirectoryName(issuer.CaFile)!, new(issuer.Channel().Calls), Key);
+        var all = new Dictionary<string, string?>
+        {
+            ["CLAW_ISSUER"] = fake.Address.ToString(),
+            ["CLAW_INTROSPECTOR"] = introspector.Address.ToString(),
+        };
+        foreach (var (name, value) in settings ?? []) all[name] = value;
+        var process = await StartAsync("verifier", s => s.AddVerifier(), a => a.MapVerifier(), all);
+        var fixture = new VerifierFixture(database, issuer, fake, introspector, process);
+        await Eventually.HoldsAsync("there is a lease", () => Task.FromResult(fixture.Follower.LeaseLeft > TimeSpan.Zero));
+        return fixture;
+    }
+
+    public static byte[] SeedOf(int offset) => [.. Enumerable.Range(0, 32).Select(i => (byte)(i + offset))];
+
+    public static SigningKey KeyOf(int offset) => new(SeedOf(offset));
+
+    /// <summary>A canonical token, good for ten minutes, signed as the Issuer would.</summary>
+    public static SignedToken Sign(Func<TokenClaims, TokenClaims>? change = null, SigningKey? key = null)
+    {
+        long now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+        var claims = new TokenClaims
+        {
+            Sub = "did:key:zAgent",
+            Audience = Audience.Of("clawproxy.example"),
+            Scope = ["clawproxy:call", "control:token:revoke"],
+            IssuedAt = now,
+            ExpiresAt = now + 600,
+            OwnerDid = Did.Parse("did:key:zOwner"),
+            ControllerDid = Did.Parse("did:key:zController"),
+            AgentDid = Did.Parse("did:key:zAgent"),
+            MissionId = "agent:main",
+            Lane = TokenLane.Canonical,
+            Jti = Guid.NewGuid().ToString(),
+            Nonce = Guid.NewGuid().ToString(),
+        };
+        claims = change?.Invoke(claims) ?? claims;
+        return TokenSigner.Sign(claims.TokenScopeHash is null ? claims with { TokenScopeHash = claims.ComputeScopeHash() } : claims, key ?? Key);
+    }
+
+    public async Task RevokeAsync(SignedToken token)
+    {
+        var answer = await new RevocationService.RevocationServiceClient(_issuer.Channel().Calls)
+            .RevokeTokensAsync(new RevokeTokensRequest { Targets = { new RevocationTarget { Token = token.Compact } }, Reason = "test" });
+        Assert.NotNull(Assert.Single(answer.Results).Revocation);
+    }
+
+    public async Task<VerifyTokenResponse> VerifyAsync(string token, TokenRequirements? requirements = null) =>
+        await Verification.VerifyTokenAsync(new VerifyTokenRequest { Token = token, Requirements = requirements });
+
+    public async Task<VerifyTokenControlResponse> ControlAsync(string token, Action<VerifyTokenControlRequest>? ask = null)
+    {
+        var request = new VerifyTokenControlRequest { Token = token };
+        ask?.Invoke(request);
+        return await Verification.VerifyTokenControlAsync(request);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Process.DisposeAsync();
+        await Issuer.DisposeAsync();
+        await Introspector.DisposeAsync();
+        await _issuer.DisposeAsync();
+        await _database.DisposeAsync();
+    }
+
+    private static async Task<TestProcess> StartAsync(
+        string service, Action<IServiceCollection> add, Action<Microsoft.AspNetCore.Builder.WebApplication> map, Dictionary<string, string?> settings)
+    {
+        var process = await TestProcess.StartAsync(service, add, map, settings);
+        await Eventually.HoldsAsync($"{service} is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        return process;
+    }
+}

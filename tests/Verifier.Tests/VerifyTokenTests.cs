@@ -1,0 +1,144 @@
+using ClawBureau.Protos.Verification.V1;
+using ClawBureau.Tokens;
+using Consistency = ClawBureau.Protos.Types.V1.Consistency;
+using Wire = ClawBureau.Protos.Types.V1;
+
+namespace ClawBureau.Verifier.Tests;
+
+/// <summary>VerifyToken and its batch, with a real ledger behind the feed.</summary>
+public sealed class VerifyTokenTests
+{
+    [Fact]
+    public async Task A_good_token_is_valid_and_nobody_was_asked()
+    {
+        await using var verifier = await VerifierFixture.StartAsync();
+        var token = VerifierFixture.Sign();
+        for (int i = 0; i < 20; i++)
+        {
+            var answer = await verifier.VerifyAsync(token.Compact, new() { AudienceAny = { "clawproxy.example" }, Transitions = { "token.revoke" } });
+            Assert.Equal(VerificationStatus.Valid, answer.Verdict.Status);
+            Assert.Equal((token.TokenHash.ToString(), VerifierFixture.Key.KeyId.ToString(), Wire.KidSource.Header), (answer.TokenHash, answer.Kid, answer.KidSource));
+            Assert.Equal(("did:key:zOwner", VerificationSource.Offline), (answer.Claims.OwnerDid, answer.Confidence.Source));
+            Assert.True(answer.Confidence.RevocationAge.ToTimeSpan() <= TimeSpan.FromSeconds(3) && answer.Confidence.LeaseLeft.ToTimeSpan() > TimeSpan.Zero);
+        }
+        Assert.Equal(0, verifier.Asked);
+    }
+
+    [Fact]
+    public async Task A_revoked_token_is_invalid_to_whoever_asks_after_the_revocation_was_answered()
+    {
+        await using var verifier = await VerifierFixture.StartAsync();
+        for (int i = 0; i < 20; i++)
+        {
+            var token = VerifierFixture.Sign();
+            Assert.Equal(VerificationStatus.Valid, (await verifier.VerifyAsync(token.Compact)).Verdict.Status);
+            await verifier.RevokeAsync(token);
+            var answer = await verifier.Verification.VerifyTokenAsync(new VerifyTokenRequest { Token = token.Compact, Consistency = new Consistency { Linearizable = new() } });
+            Assert.Equal((VerificationStatus.Invalid, Wire.Reason.TokenRevoked, true), (answer.Verdict.Status, answer.Verdict.Reason, answer.Revoked));
+        }
+        Assert.Equal(0, verifier.Asked);
+    }
+
+    [Fact]
+    public async Task With_the_Introspector_stopped_a_token_is_valid_within_the_lease_and_refused_after_it()
+    {
+        await using var verifier = await VerifierFixture.StartAsync();
+        var token = VerifierFixture.Sign();
+        await verifier.VerifyAsync(token.Compact);
+        await verifier.Introspector.DisposeAsync();
+
+        // Read before and after: whatever the machine does in between, a yes was given within the lease.
+        bool wasValid = false;
+        while (verifier.Follower.LeaseLeft > TimeSpan.Zero)
+        {
+            try
+            {
+                var answer = await verifier.VerifyAsync(token.Compact);
+                Assert.Equal((VerificationStatus.Valid, VerificationSource.Offline), (answer.Verdict.Status, answer.Confidence.Source));
+                Assert.True(answer.Confidence.RevocationAge.ToTimeSpan() < TimeSpan.FromSeconds(3));
+                wasValid = true;
+            }
+            catch (Refusal)
+            {
+                Assert.Equal(TimeSpan.Zero, verifier.Follower.LeaseLeft);
+            }
+        }
+        Assert.True(wasValid);
+        var refusal = await Assert.ThrowsAsync<Refusal>(() => verifier.VerifyAsync(token.Compact));
+        Assert.Equal(Reason.PeerUnavailable, refusal.Reason);
+        Assert.True(verifier.Asked > 0);
+    }
+
+    [Fact]
+    public async Task What_is_wrong_with_a_token_is_an_answer_with_its_reason()
+    {
+        await using var verifier = await VerifierFixture.StartAsync();
+        var good = VerifierFixture.Sign();
+        (string Token, TokenRequirements Asked, Wire.Reason Reason, string Field)[] cases =
+        [
+            ("a.b", new(), Wire.Reason.TokenMalformed, ""),
+            (VerifierFixture.Sign(c => c with { ExpiresAt = c.IssuedAt - 1 }).Compact, new(), Wire.Reason.TokenExpired, ""),
+            (VerifierFixture.Sign(key: VerifierFixture.KeyOf(99)).Compact, new(), Wire.Reason.TokenUnknownKid, ""),
+            (VerifierFixture.Sign(key: VerifierFixture.KeyOf(39)).Compact, new(), Wire.Reason.TokenKidExpired, ""),
+            (good.Compact, new() { AudienceAll = { "another" } }, Wire.Reason.TokenBadAudience, "audience_all"),
+            (good.Compact, new() { ScopeAny = { "another" } }, Wire.Reason.TokenInsufficientScope, "scope_any"),
+            (good.Compact, new() { Transitions = { "key.rotate" } }, Wire.Reason.TokenControlTransitionForbidden, "transitions"),
+        ];
+        foreach (var (token, asked, reason, field) in cases)
+        {
+            var answer = await verifier.VerifyAsync(token, asked);
+            Assert.Equal((VerificationStatus.Invalid, reason, field), (answer.Verdict.Status, answer.Verdict.Reason, answer.Verdict.Field));
+            Assert.NotEqual("", answer.Verdict.Sentence);
+        }
+        Assert.Equal(Reason.InvalidRequest, (await Assert.ThrowsAsync<Refusal>(() => verifier.VerifyAsync(" "))).Reason);
+        Assert.Equal(Reason.TransitionUnknown, (await Assert.ThrowsAsync<Refusal>(() => verifier.VerifyAsync(good.Compact, new() { Transitions = { "toString" } }))).Reason);
+        Assert.Equal(0, verifier.Asked);
+    }
+
+    [Fact]
+    public async Task Tokens_of_unknown_keys_cause_one_fetch_of_keys_however_many_they_are()
+    {
+        await using var verifier = await VerifierFixture.StartAsync();
+        var unknown = VerifierFixture.Sign(key: VerifierFixture.KeyOf(99)).Compact;
+        int reads = verifier.Issuer.KeyReads;
+        var request = new BatchVerifyTokensRequest { Tokens = { Enumerable.Repeat(unknown, 1000) } };
+        for (int i = 0; i < 10; i++)
+            Assert.All((await verifier.Verification.BatchVerifyTokensAsync(request)).Results, result => Assert.Equal(Wire.Reason.TokenUnknownKid, result.Answer.Verdict.Reason));
+        Assert.InRange(verifier.Issuer.KeyReads, reads, reads + 1);
+    }
+
+    [Fact]
+    public async Task A_batch_answers_each_in_order_with_one_confidence()
+    {
+        await using var verifier = await VerifierFixture.StartAsync();
+        var tokens = Enumerable.Range(0, 5).Select(_ => VerifierFixture.Sign()).ToList();
+        await verifier.RevokeAsync(tokens[3]);
+        var answer = await verifier.Verification.BatchVerifyTokensAsync(new BatchVerifyTokensRequest
+        {
+            Tokens = { tokens.Select(t => t.Compact), " ", "a.b.c" },
+            Consistency = new Consistency { Linearizable = new() },
+        });
+        Assert.Equal(tokens.Select(t => t.TokenHash.ToString()), answer.Results.Take(5).Select(r => r.Answer.TokenHash));
+        Assert.Equal([true, true, true, false, true], answer.Results.Take(5).Select(r => r.Answer.Verdict.Status == VerificationStatus.Valid));
+        Assert.Equal(Wire.Reason.InvalidRequest, answer.Results[5].Error.Reason);
+        Assert.Equal(Wire.Reason.TokenMalformed, answer.Results[6].Answer.Verdict.Reason);
+        Assert.All(answer.Results.Take(5), r => Assert.Null(r.Answer.Confidence));
+        Assert.Equal(VerificationSource.Offline, answer.Confidence.Source);
+
+        foreach (var (count, reason) in new[] { (0, Reason.InvalidRequest), (1001, Reason.BatchTooLarge) })
+        {
+            var refusal = await Assert.ThrowsAsync<Refusal>(async () =>
+                await verifier.Verification.BatchVerifyTokensAsync(new BatchVerifyTokensRequest { Tokens = { Enumerable.Repeat("a.b.c", count) } }));
+            Assert.Equal(reason, refusal.Reason);
+        }
+    }
+
+    [Fact]
+    public async Task A_caller_who_shows_nothing_verifies_nothing()
+    {
+        await using var verifier = await VerifierFixture.StartAsync();
+        var nobody = new VerificationService.VerificationServiceClient(verifier.Process.Channel(adminKey: null).Calls);
+        Assert.Equal(Reason.Unauthorized, (await Assert.ThrowsAsync<Refusal>(async () => await nobody.VerifyTokenAsync(new() { Token = "a.b.c" }))).Reason);
+        Assert.Equal(Reason.Unauthorized, (await Assert.ThrowsAsync<Refusal>(async () => await nobody.VerifyTokenControlAsync(new() { Token = "a.b.c" }))).Reason);
+    }
+}
