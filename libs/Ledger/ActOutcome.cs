@@ -29,6 +29,9 @@ public enum Verdict
     /// <summary>The challenge does not exist, is used, or has expired.</summary>
     ChallengeUnusable = 7,
 
+    /// <summary>The keys changed, or a longer-lived token was issued, since the act was worked out: read them and work it out again.</summary>
+    KeysMoved = 9,
+
     /// <summary>A record of the control plane that the act was decided from has changed: read and decide again.</summary>
     Stale = 20,
 

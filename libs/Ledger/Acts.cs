@@ -161,24 +161,27 @@ public sealed record LiftBlockAct : Act
     private protected override byte[] WritePayload() => EventPayload.OfGroup(this, Group, OwnerDid, Reason);
 }
 
-/// <summary>States what a key may do from now on.</summary>
+/// <summary>States what keys may do from now on: all of them in one event, or none.</summary>
 public sealed record KeyAct : Act
 {
-    public required KeyId KeyId { get; init; }
+    /// <summary>As they stand from now on; keys that are not named stay as they are.</summary>
+    public required IReadOnlyList<KeyEntry> Keys { get; init; }
 
-    /// <summary>Raw Ed25519 public key, 32 bytes.</summary>
-    public required byte[] PublicKey { get; init; }
-    public required KeyState State { get; init; }
+    /// <summary>Seq of the latest change of a key that this one was worked out from; null: whatever stands. Another one refuses it.</summary>
+    public Seq? JudgedAtKeysSeq { get; init; }
 
-    /// <summary>Last second in which the key is accepted; null: no end is set.</summary>
-    public DateTimeOffset? NotAfter { get; init; }
+    /// <summary>Refused when a token was issued that lives beyond this second: a replaced key must outlive all it signed. Null: not asked.</summary>
+    public long? LongestExp { get; init; }
 
-    /// <summary>Accepted for verification but never signed here.</summary>
-    public bool IsForeign { get; init; }
+    /// <summary>One of the keys, whose tokens are revoked with it.</summary>
+    public KeyId? Revoked { get; init; }
+
+    public string? Reason { get; init; }
 
     public override EventKind Kind => EventKind.KeyChanged;
-    internal override IEnumerable<string> ConflictKeys => ["key " + KeyId];
-    private protected override byte[] WritePayload() => EventPayload.OfKey(this);
+    internal override IEnumerable<(string Field, string? Text)> Texts => [.. base.Texts, ("reason", Reason)];
+    internal override IEnumerable<string> ConflictKeys => Revoked is { } kid ? ["keys", GroupConflictKey(GroupKey.Of(RevocationKind.KeyId, "", kid.ToString()))] : ["keys"];
+    private protected override byte[] WritePayload() => EventPayload.OfKeys(this);
 }
 
 /// <summary>Puts a policy document; the last one put is the current one.</summary>

@@ -75,16 +75,29 @@ internal static class EventPayload
         return End(json);
     }
 
-    public static byte[] OfKey(KeyAct act)
+    public static byte[] OfKeys(KeyAct act)
     {
         var json = Begin();
         By(json, act);
-        json.Name("foreign").Value(act.IsForeign);
-        Text(json, "kid", act.KeyId.ToString());
+        json.Name("keys").BeginArray();
+        foreach (var key in act.Keys)
+        {
+            json.BeginObject();
+            if (key.ActivatesAt is { } begins) json.Name("activates_at").Value(begins);
+            json.Name("can_sign").Value(key.CanSign);
+            json.Name("foreign").Value(key.IsForeign);
+            Text(json, "kid", key.KeyId.ToString());
+            if (key.NotAfter is { } end) json.Name("not_after").Value(end);
+            if (key.Overlap is { } overlap) json.Name("overlap").Value(overlap);
+            Text(json, "public_key", Base64UrlText.Encode(key.PublicKey));
+            json.Name("revoked").Value(key.IsRevoked);
+            Text(json, "state", key.State.ToText());
+            json.EndObject();
+        }
+        json.EndArray();
         Text(json, "kind", EventKinds.NameOf(act.Kind));
-        if (act.NotAfter is { } end) json.Name("not_after").Value(end.ToUnixTimeSeconds());
-        Text(json, "public_key", Base64UrlText.Encode(act.PublicKey));
-        Text(json, "state", act.State.ToString().ToLowerInvariant());
+        Text(json, "reason", act.Reason);
+        Text(json, "revoked_kid", act.Revoked?.ToString());
         return End(json);
     }
 

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using ClawBureau.Hosting.Keys;
 using ClawBureau.Hosting.Peers;
 using ClawBureau.Hosting.Tls;
 using ClawBureau.Ledger;
@@ -106,6 +107,7 @@ internal sealed class LocalStack : IAsyncDisposable
                 EdgeHttp = EdgeHttp,
                 CaFile = CaFile,
                 AdminKeyFile = Path.Combine(_folder.Secrets, "admin.key"),
+                KeyFolder = _folder.SigningKeys,
                 ClientCertFile = Path.Combine(_folder.Certificates, "operator.crt"),
                 ClientKeyFile = Path.Combine(_folder.Certificates, "operator.key"),
                 Database = Database.Admin,
@@ -211,8 +213,8 @@ internal sealed class LocalStack : IAsyncDisposable
 
     private static void EnsureSigningKey(StackFolder folder)
     {
-        var file = Path.Combine(folder.Secrets, "signing.key");
-        if (!File.Exists(file)) PrivateFile.Write(file, Base64UrlText.Encode(RandomNumberGenerator.GetBytes(32)) + "\n");
+        var keys = new KeyFolder(folder.SigningKeys);
+        if (keys.Read().Count == 0) keys.Generate();
     }
 
     private void StartServices(StackOptions options)
@@ -255,7 +257,7 @@ internal sealed class LocalStack : IAsyncDisposable
         if (place.Database?.Invoke(Database) is var (variable, connection)) environment[variable] = connection;
         if (place.Name == "issuer")
         {
-            environment["SCOPE_SIGNING_KEY_FILE"] = Path.Combine(_folder.Secrets, "signing.key");
+            environment["CLAW_KEY_FOLDER"] = _folder.SigningKeys;
             // The contract's deployed policy, unless the caller brings his own.
             if (new[] { "SCOPE_POLICY_JSON", "SCOPE_ALLOWED_SCOPES", "SCOPE_ALLOWED_SCOPE_PREFIXES", "SCOPE_ALLOW_ANY" }.All(v => Environment.GetEnvironmentVariable(v) is null))
                 environment["SCOPE_ALLOWED_SCOPE_PREFIXES"] = "proxy:,clawproxy:,clawbounties:,clawincome:,control:";

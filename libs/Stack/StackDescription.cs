@@ -21,6 +21,9 @@ internal sealed record StackDescription
     public required Uri? EdgeHttp { get; init; }
     public required string CaFile { get; init; }
     public required string AdminKeyFile { get; init; }
+
+    /// <summary>Of the Issuers: one seed a file.</summary>
+    public required string KeyFolder { get; init; }
     public required string ClientCertFile { get; init; }
     public required string ClientKeyFile { get; init; }
 
@@ -45,6 +48,7 @@ internal sealed record StackDescription
         }
         members["ca_file"] = CaFile;
         members["admin_key_file"] = AdminKeyFile;
+        members["key_folder"] = KeyFolder;
         members["client_cert_file"] = ClientCertFile;
         members["client_key_file"] = ClientKeyFile;
         members["database"] = Database;
@@ -78,6 +82,7 @@ internal sealed record StackDescription
                 EdgeHttp = root.GetProperty("edge_http").GetString() is { } plain ? new Uri(plain) : null,
                 CaFile = Text("ca_file"),
                 AdminKeyFile = Text("admin_key_file"),
+                KeyFolder = Text("key_folder"),
                 ClientCertFile = Text("client_cert_file"),
                 ClientKeyFile = Text("client_key_file"),
                 Database = Text("database"),

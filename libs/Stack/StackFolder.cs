@@ -18,6 +18,7 @@ internal sealed class StackFolder : IDisposable
     public bool IsTemporary { get; }
 
     public string Secrets => System.IO.Path.Combine(Path, "secrets");
+    public string SigningKeys => System.IO.Path.Combine(Secrets, "signing-keys");
     public string Certificates => System.IO.Path.Combine(Path, "tls");
     public string Logs => System.IO.Path.Combine(Path, "logs");
     public string Description => StackDescription.FileIn(Path);

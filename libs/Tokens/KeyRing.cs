@@ -69,6 +69,10 @@ public sealed class KeyRing : IDisposable
     /// <exception cref="Refusal"><see cref="Reason.SigningNotConfigured"/> or <see cref="Reason.SigningConfigInvalid"/>.</exception>
     public static KeyRing Parse(Func<string, string?> variables) => KeyVariables.Read(variables);
 
+    /// <summary>The verify-only keys of the runbook's variables alone, for an issuer that has its own keys from elsewhere.</summary>
+    /// <exception cref="Refusal"><see cref="Reason.SigningConfigInvalid"/>.</exception>
+    public static IReadOnlyList<VerificationKey> ParseVerifyOnly(Func<string, string?> variables) => KeyVariables.ReadVerifyOnly(variables);
+
     /// <summary>The key of that id, accepted or not; null if it is unknown.</summary>
     public VerificationKey? Find(KeyId keyId) => VerificationKeys.Find(keyId);
 

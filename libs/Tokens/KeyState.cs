@@ -12,6 +12,19 @@ public enum KeyState
     /// <summary>Signs no more; its tokens are accepted until its cut-off, if it has one.</summary>
     VerifyOnly = 2,
 
-    /// <summary>Accepted no more.</summary>
+    /// <summary>Accepted no more, and never again.</summary>
     Retired = 3,
+}
+
+/// <summary>The states' names in events, listings and text.</summary>
+public static class KeyStateNames
+{
+    public static string ToText(this KeyState state) => state switch
+    {
+        KeyState.Next => "next",
+        KeyState.Active => "active",
+        KeyState.VerifyOnly => "verify-only",
+        KeyState.Retired => "retired",
+        _ => throw new ArgumentOutOfRangeException(nameof(state), state, "no such key state"),
+    };
 }

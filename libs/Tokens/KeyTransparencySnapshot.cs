@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using System.Text.Json;
 
 namespace ClawBureau.Tokens;
 
@@ -24,6 +25,7 @@ public sealed record KeyTransparencySnapshot
     /// <summary>Ed25519 over <see cref="SignedPayload"/>, base64url.</summary>
     public required string Signature { get; init; }
 
+    /// <summary>What it is called, unless there is one of that name already: then a suffix follows, <c>_2</c> and on.</summary>
     public string Id => $"kts_{GeneratedAt}_{Keys.ActiveKid}";
 
     /// <summary>States and signs what holds now.</summary>
@@ -41,12 +43,43 @@ public sealed record KeyTransparencySnapshot
         };
     }
 
+    /// <summary>What a payload states, read back from the bytes that were signed.</summary>
+    /// <exception cref="FormatException">It is no payload of a snapshot.</exception>
+    public static RotationContract Parse(ReadOnlyMemory<byte> payload)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(payload);
+            var stated = document.RootElement;
+            if (stated.GetProperty("snapshot_version").GetString() != Version) throw new FormatException("a transparency snapshot of another version");
+            return new RotationContract
+            {
+                ActiveKid = KeyId.Parse(stated.GetProperty("active_kid").GetString()!),
+                AcceptedKids = Kids("accepted_kids"),
+                SigningKids = Kids("signing_kids"),
+                VerifyOnlyKids = Kids("verify_only_kids"),
+                ExpiringKids =
+                [
+                    .. stated.GetProperty("expiring_kids").EnumerateArray()
+                        .Select(key => new ExpiringKey(KeyId.Parse(key.GetProperty("kid").GetString()!), key.GetProperty("not_after_unix").GetInt64())),
+                ],
+                OverlapSeconds = stated.GetProperty("overlap_seconds").GetInt64(),
+            };
+
+            IReadOnlyList<KeyId> Kids(string member) => [.. stated.GetProperty(member).EnumerateArray().Select(kid => KeyId.Parse(kid.GetString()!))];
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            throw new FormatException("no payload of a transparency snapshot", e);
+        }
+    }
+
     /// <summary>The bytes that are hashed and signed.</summary>
     public byte[] SignedPayload() => Payload(Keys, GeneratedAt);
 
-    private static byte[] Payload(RotationContract keys, long generatedAt)
+    /// <summary>Writes the nine members that are hashed and signed.</summary>
+    public static void WriteStated(JsJsonWriter writer, RotationContract keys, long generatedAt)
     {
-        var writer = new JsJsonWriter().BeginObject();
         writer.Name("snapshot_version").Value(Version);
         writer.Name("generated_at").Value(generatedAt);
         writer.Name("generated_at_iso")
@@ -54,6 +87,12 @@ public sealed record KeyTransparencySnapshot
         keys.WriteKids(writer);
         keys.WriteExpiring(writer);
         writer.Name("overlap_seconds").Value(keys.OverlapSeconds);
+    }
+
+    private static byte[] Payload(RotationContract keys, long generatedAt)
+    {
+        var writer = new JsJsonWriter().BeginObject();
+        WriteStated(writer, keys, generatedAt);
         return writer.EndObject().ToArray();
     }
 }

@@ -17,7 +17,7 @@ internal static class KeyVariables
         var secrets = ReadSeeds(variables("SCOPE_SIGNING_KEYS_JSON"), variables("SCOPE_SIGNING_KEY"));
         try
         {
-            var verifyOnly = ReadVerifyKeys(variables("SCOPE_VERIFY_PUBLIC_KEYS_JSON"));
+            var verifyOnly = ReadVerifyOnly(variables);
             return KeyRing.FromSeeds(secrets.Select(secret => (ReadOnlyMemory<byte>)secret), verifyOnly);
         }
         finally
@@ -25,6 +25,8 @@ internal static class KeyVariables
             foreach (var secret in secrets) CryptographicOperations.ZeroMemory(secret);
         }
     }
+
+    internal static List<VerificationKey> ReadVerifyOnly(Func<string, string?> variables) => ReadVerifyKeys(variables("SCOPE_VERIFY_PUBLIC_KEYS_JSON"));
 
     private static List<byte[]> ReadSeeds(string? list, string? single)
     {

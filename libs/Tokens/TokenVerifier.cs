@@ -11,17 +11,25 @@ public static class TokenVerifier
     /// <param name="now">The caller's clock.</param>
     /// <exception cref="Refusal"><see cref="Reason.TokenExpired"/>, <see cref="Reason.TokenIssuedInFuture"/>,
     /// <see cref="Reason.SigningNotConfigured"/> (no key at all), <see cref="Reason.TokenUnknownKid"/>,
-    /// <see cref="Reason.TokenKidExpired"/> or <see cref="Reason.TokenSignatureInvalid"/>.</exception>
+    /// <see cref="Reason.TokenKidExpired"/>, <see cref="Reason.TokenSignatureInvalid"/> or <see cref="Reason.TokenRevoked"/> (its key
+    /// signed it and is revoked).</exception>
     public static VerifiedToken Verify(ParsedToken token, VerificationKeySet keys, DateTimeOffset now)
     {
         RequireCurrent(token.Claims, now);
         if (keys.IsEmpty) throw new Refusal(Reason.SigningNotConfigured);
 
         if (!token.HasKid) return Recover(token, keys, now);
-        var key = RequireAccepted(token.KeyId, keys, now);
-        return key.Verify(token.SigningInput, token.Signature)
-            ? new VerifiedToken(token, key, KidSource.Header)
-            : throw new Refusal(Reason.TokenSignatureInvalid);
+        var key = RequireKnown(token.KeyId, keys, now);
+        if (!key.Verify(token.SigningInput, token.Signature)) throw new Refusal(Reason.TokenSignatureInvalid);
+        return key.IsRevoked ? throw new Refusal(Reason.TokenRevoked) : new VerifiedToken(token, key, KidSource.Header);
+    }
+
+    /// <summary>A token that <see cref="Verify"/> refused as revoked with its key: who wants to say more of it than that it is dead.</summary>
+    /// <exception cref="Refusal"><see cref="Reason.TokenUnknownKid"/>: no revoked key has that name; <see cref="Reason.TokenSignatureInvalid"/>.</exception>
+    public static VerifiedToken VerifyRevoked(ParsedToken token, VerificationKeySet keys)
+    {
+        if (token.KeyId is not { } keyId || keys.Find(keyId) is not { IsRevoked: true } key) throw new Refusal(Reason.TokenUnknownKid);
+        return key.Verify(token.SigningInput, token.Signature) ? new VerifiedToken(token, key, KidSource.Header) : throw new Refusal(Reason.TokenSignatureInvalid);
     }
 
     /// <summary>
@@ -37,7 +45,7 @@ public static class TokenVerifier
         current = token;
         RequireCurrent(token.Claims, now);
         if (keys.IsEmpty) throw new Refusal(Reason.SigningNotConfigured);
-        var key = token.KidSource == KidSource.Header ? RequireAccepted(token.KeyId, keys, now) : keys.Find(token.KeyId);
+        var key = token.KidSource == KidSource.Header ? RequireKnown(token.KeyId, keys, now) : keys.Find(token.KeyId);
         // A key id is 8 bytes of a hash: two keys that share one can be made, and must not share what was verified.
         if (key is null || !key.IsAcceptedAt(now) || !key.PublicKey.SequenceEqual(token.Key.PublicKey)) return false;
         current = token.With(key);
@@ -53,11 +61,12 @@ public static class TokenVerifier
         if (claims.IssuedAt - seconds > TokenLimits.MaxIssuedAheadSeconds) throw new Refusal(Reason.TokenIssuedInFuture);
     }
 
-    private static VerificationKey RequireAccepted(KeyId? keyId, VerificationKeySet keys, DateTimeOffset now)
+    /// <summary>A key whose tokens are accepted, or one that was revoked: that is told of what it signed, not of every text that names it.</summary>
+    private static VerificationKey RequireKnown(KeyId? keyId, VerificationKeySet keys, DateTimeOffset now)
     {
         var key = keyId is { } known ? keys.Find(known) : null;
         if (key is null) throw new Refusal(Reason.TokenUnknownKid);
-        return key.IsAcceptedAt(now) ? key : throw new Refusal(Reason.TokenKidExpired);
+        return key.IsAcceptedAt(now) || key.IsRevoked ? key : throw new Refusal(Reason.TokenKidExpired);
     }
 
     private static VerifiedToken Recover(ParsedToken token, VerificationKeySet keys, DateTimeOffset now)

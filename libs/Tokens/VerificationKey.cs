@@ -24,6 +24,13 @@ public sealed class VerificationKey
         IsForeign = isForeign;
     }
 
+    /// <exception cref="Refusal"><see cref="Reason.SigningConfigInvalid"/>: not a usable key, or the kid is not its own.</exception>
+    public static VerificationKey Of(KeyEntry entry)
+    {
+        var key = new VerificationKey(entry.PublicKey, entry.State, entry.NotAfter, entry.IsForeign) { IsRevoked = entry.IsRevoked };
+        return key.KeyId == entry.KeyId ? key : throw new Refusal(Reason.SigningConfigInvalid);
+    }
+
     private VerificationKey(VerificationKey other, KeyState state, long? notAfter)
     {
         _publicKey = other._publicKey;
@@ -31,6 +38,7 @@ public sealed class VerificationKey
         State = state;
         NotAfter = notAfter;
         IsForeign = other.IsForeign;
+        IsRevoked = other.IsRevoked;
     }
 
     public KeyId KeyId { get; }
@@ -44,6 +52,9 @@ public sealed class VerificationKey
     public long? NotAfter { get; }
 
     public bool IsForeign { get; }
+
+    /// <summary>Retired because others may know it: whatever it signed is revoked.</summary>
+    public bool IsRevoked { get; private init; }
 
     /// <summary>Accepted for verification at that second: not retired and not past its cut-off.</summary>
     public bool IsAcceptedAt(DateTimeOffset now) =>

@@ -147,15 +147,15 @@ internal sealed class RevocationRoutes(EdgePeers peers)
     private static string EventKey(Timestamp revokedAt, string name) => $"events:revocations:{9_999_999_999 - revokedAt.Seconds:0000000000}:{name}";
 
     /// <summary>JavaScript's parseInt: digits as far as they go, whatever follows; then brought into range.</summary>
-    internal static int LimitOf(string text)
+    internal static int LimitOf(string text, int otherwise = DefaultPage, int most = MostPage)
     {
         var digits = JsText.Trim(text).AsSpan();
         var isNegative = digits is ['-', ..];
         if (digits is ['-' or '+', ..]) digits = digits[1..];
         var end = digits.IndexOfAnyExceptInRange('0', '9');
         if (end >= 0) digits = digits[..end];
-        if (digits.IsEmpty) return DefaultPage;
+        if (digits.IsEmpty) return otherwise;
         if (isNegative) return 1;
-        return int.TryParse(digits, out var limit) ? Math.Clamp(limit, 1, MostPage) : MostPage;
+        return int.TryParse(digits, out var limit) ? Math.Clamp(limit, 1, most) : most;
     }
 }

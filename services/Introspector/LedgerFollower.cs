@@ -282,7 +282,7 @@ public sealed class LedgerFollower(
 
     private void TakeKeys(IReadOnlyList<KeyRow> rows)
     {
-        _keys = VerificationKeySet.From(rows.Select(r => (r.KeyId, r.PublicKey, r.State, r.NotAfter, r.IsForeign)));
+        _keys = new KeyStates(rows.Select(r => r.Key)).ToVerificationKeys();
         Volatile.Write(ref _keysSeq, rows.Count == 0 ? 0 : rows.Max(r => r.Seq.Value));
     }
 

@@ -1,4 +1,5 @@
 using ClawBureau.Ledger.Reading;
+using ClawBureau.Tokens;
 
 namespace ClawBureau.Issuer;
 
@@ -15,6 +16,20 @@ public sealed class ControlViews(LedgerReads ledger, ILogger<ControlViews> log)
 
     public async Task RefreshAsync(CancellationToken cancellationToken) =>
         _current = await ControlView.ReadAsync(ledger.Source, cancellationToken);
+
+    /// <summary>Reads again before going on, where the ledger's answer showed that the view is old.</summary>
+    /// <exception cref="Refusal">LEDGER_UNAVAILABLE.</exception>
+    public async Task CatchUpAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await RefreshAsync(cancellationToken);
+        }
+        catch (Exception e) when (e is Npgsql.NpgsqlException or TimeoutException)
+        {
+            throw new Refusal(Reason.LedgerUnavailable, inner: e);
+        }
+    }
 
     /// <summary>Told by every answer of the ledger; reads again, in the background, when control acts have moved on.</summary>
     public void Observe(long controlSeq)

@@ -3,6 +3,7 @@ using ClawBureau.Hosting.Callers;
 using ClawBureau.Issuer.Control;
 using ClawBureau.Ledger;
 using ClawBureau.Ledger.Reading;
+using ClawBureau.Tokens;
 
 namespace ClawBureau.Issuer;
 
@@ -20,6 +21,9 @@ public static class IssuerServices
         services.AddSingleton<DatabaseClock>();
         services.AddSingleton<ControlViews>();
         services.AddSingleton<PolicyBook>();
+        services.AddSingleton<AlgorithmNames>();
+        services.AddSingleton<KeyTransparency>();
+        services.AddSingleton<KeyKeeper>();
         services.AddSingleton<TokenMint>();
         services.AddSingleton<Revoker>();
         services.AddSingleton<GroupBlocks>();
@@ -46,4 +50,18 @@ public sealed class LedgerReads(Npgsql.NpgsqlDataSource source)
 {
     public Npgsql.NpgsqlDataSource Source { get; } = source;
     public LedgerReader Reader { get; } = new(source);
+
+    /// <summary>Reads for somebody who waits for the answer.</summary>
+    /// <exception cref="Refusal">LEDGER_UNAVAILABLE.</exception>
+    public async Task<T> ReadAsync<T>(Func<LedgerReader, Task<T>> read)
+    {
+        try
+        {
+            return await read(Reader);
+        }
+        catch (Exception e) when (e is Npgsql.NpgsqlException or TimeoutException)
+        {
+            throw new Refusal(Reason.LedgerUnavailable, inner: e);
+        }
+    }
 }

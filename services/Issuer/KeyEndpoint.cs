@@ -1,88 +1,85 @@
-using ClawBureau.Ledger.Reading;
+using System.Globalization;
+using ClawBureau.Hosting.Calls;
 using ClawBureau.Protos.Keys.V1;
 using ClawBureau.Tokens;
-using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
-using Npgsql;
-using KeyState = ClawBureau.Tokens.KeyState;
-using Wire = ClawBureau.Protos.Keys.V1;
 
 namespace ClawBureau.Issuer;
 
-/// <summary>clawbureau.keys.v1 on the wire. The ledger says which keys there are; this process adds which of them it can sign with.</summary>
-public sealed class KeyEndpoint(LedgerReads ledger, IssuerOptions options, TimeProvider time) : KeyService.KeyServiceBase
+/// <summary>clawbureau.keys.v1 on the wire. The ledger says which keys there are and what they may do; every replica answers the same.</summary>
+public sealed class KeyEndpoint(LedgerReads ledger, KeyKeeper keeper, KeyTransparency transparency, AlgorithmNames algorithms, IssuerOptions options) : KeyService.KeyServiceBase
 {
-    private static readonly Duration JwksMaxAge = Duration.FromTimeSpan(TimeSpan.FromMinutes(5));
+    private const int DefaultPage = 20, MostPage = 100;
+    private static readonly TimeSpan MostOverlap = TimeSpan.FromDays(3650);
 
     public override async Task<GetKeySetResponse> GetKeySet(GetKeySetRequest request, ServerCallContext context)
     {
-        var (epoch, rows) = await ReadAsync(context.CancellationToken);
-        var known = InOrder(rows);
-        var active = ActiveOf(known) ?? throw new Refusal(Reason.SigningNotConfigured);
-        var keySet = new KeySet
+        var reading = await ledger.ReadAsync(reader => reader.ReadKeyStatesAsync(context.CancellationToken));
+        return new GetKeySetResponse { KeySet = KeyMapping.ToKeySet(reading, options, algorithms, request.IncludeRetired) };
+    }
+
+    public override async Task<RotateKeyResponse> RotateKey(RotateKeyRequest request, ServerCallContext context)
+    {
+        var overlap = request.Overlap?.ToTimeSpan();
+        if (overlap < TimeSpan.Zero || overlap > MostOverlap)
+            throw Refusal.OfField(Reason.InvalidRequest, "overlap", $"overlap must be 0 to {MostOverlap.TotalDays} days");
+        var change = await keeper.RotateAsync(new RotationOrder(
+            overlap,
+            request.Emergency,
+            request.ExpectedActiveKid.Length == 0 ? null : KeyMapping.ToKeyId(request.ExpectedActiveKid),
+            Mapping.ToReasonText(request.Reason),
+            ActingCaller.Of(context.GetCaller()),
+            Mapping.ToCorrelation(request.Correlation, context.GetCorrelation(), "", "")), context.CancellationToken);
+        return new RotateKeyResponse
         {
-            Keys = { known.Where(row => request.IncludeRetired || row.State != KeyState.Retired).Select(ToKey) },
-            ActiveKid = active.KeyId.ToString(),
-            ContractVersion = RotationContract.Version,
-            IssuerDid = options.IssuerDid.ToString(),
-            Overlap = Duration.FromTimeSpan(options.KeyOverlap),
-            OverlapWindowOpen = options.KeyOverlap > TimeSpan.Zero && known.Count(IsAccepted) > 1,
-            JwsAlg = TokenAlgorithm.EdDsa.ToHeader(),
-            JwksMaxAge = JwksMaxAge,
-            Seq = rows.Max(row => row.Seq).Value,
-            Epoch = epoch.ToString(),
+            KeySet = KeyMapping.ToKeySet(change.After, options, algorithms, includeRetired: false),
+            Kid = change.KeyId.ToString(),
+            ActivatesAt = Timestamp.FromDateTimeOffset(change.At),
+            Revision = Mapping.ToRevision(change.After.Head),
         };
-        return new GetKeySetResponse { KeySet = keySet };
     }
 
-    private async Task<(Guid Epoch, IReadOnlyList<KeyRow> Rows)> ReadAsync(CancellationToken cancellationToken)
+    public override async Task<RevokeKeyResponse> RevokeKey(RevokeKeyRequest request, ServerCallContext context)
     {
-        try
+        var change = await keeper.RevokeAsync(
+            KeyMapping.ToKeyId(request.Kid),
+            request.AllowLast,
+            Mapping.ToReasonText(request.Reason),
+            ActingCaller.Of(context.GetCaller()),
+            Mapping.ToCorrelation(request.Correlation, context.GetCorrelation(), "", ""),
+            context.CancellationToken);
+        var response = new RevokeKeyResponse { AlreadyRevoked = change.WasSo, Revision = Mapping.ToRevision(change.After.Head) };
+        // Without an active key there is no contract, and no key set to tell it by.
+        if (change.After.States.Active is not null) response.KeySet = KeyMapping.ToKeySet(change.After, options, algorithms, includeRetired: false);
+        return response;
+    }
+
+    public override async Task<GetTransparencySnapshotResponse> GetTransparencySnapshot(GetTransparencySnapshotRequest request, ServerCallContext context)
+    {
+        if (request.Create) throw Refusal.OfField(Reason.InvalidRequest, "create", "CreateTransparencySnapshot makes a snapshot");
+        var snapshot = request.SnapshotId.Length == 0
+            ? await transparency.LatestAsync(context.CancellationToken)
+            : await transparency.FindAsync(request.SnapshotId, context.CancellationToken);
+        return new GetTransparencySnapshotResponse { Snapshot = KeyMapping.ToSnapshot(snapshot) };
+    }
+
+    public override async Task<CreateTransparencySnapshotResponse> CreateTransparencySnapshot(CreateTransparencySnapshotRequest request, ServerCallContext context) =>
+        new() { Snapshot = KeyMapping.ToSnapshot(await transparency.CreateAsync(context.CancellationToken)) };
+
+    public override async Task<ListTransparencySnapshotsResponse> ListTransparencySnapshots(ListTransparencySnapshotsRequest request, ServerCallContext context)
+    {
+        int size = request.PageSize == 0 ? DefaultPage : request.PageSize;
+        if (size is < 1 or > MostPage) throw Refusal.OfField(Reason.InvalidRequest, "page_size", $"page_size must be 1 to {MostPage}");
+        long before = long.MaxValue;
+        // The number behind which the page before ended: nothing is ever put in front of it.
+        if (request.PageToken.Length > 0 && (!long.TryParse(request.PageToken, NumberStyles.None, CultureInfo.InvariantCulture, out before) || before < 2))
+            throw new Refusal(Reason.PageTokenInvalid);
+        var rows = await transparency.ListAsync(before, size, context.CancellationToken);
+        return new ListTransparencySnapshotsResponse
         {
-            var head = await ledger.Reader.PollAsync(new RevocationSeq(long.MaxValue), cancellationToken);
-            return (head.Revision.Epoch, await ledger.Reader.ReadKeysAsync(cancellationToken));
-        }
-        catch (Exception e) when (e is NpgsqlException or TimeoutException)
-        {
-            throw new Refusal(Reason.LedgerUnavailable, inner: e);
-        }
-    }
-
-    /// <summary>The order of the JWKS: what this issuer signs with, as configured, then every other key as the ledger learnt of it.</summary>
-    private List<KeyRow> InOrder(IReadOnlyList<KeyRow> rows)
-    {
-        var configured = options.Keys.VerificationKeys.Keys.Select(key => key.KeyId).ToList();
-        return [.. rows.OrderBy(row => configured.IndexOf(row.KeyId) is var place and >= 0 ? place : configured.Count).ThenBy(row => row.Seq)];
-    }
-
-    /// <summary>Our own signing key while the ledger has it as active; else the one that became active last.</summary>
-    private KeyRow? ActiveOf(List<KeyRow> known)
-    {
-        var active = known.Where(row => row.State == KeyState.Active).ToList();
-        return active.Find(row => row.KeyId == options.Keys.Active.KeyId) ?? active.MaxBy(row => row.Seq);
-    }
-
-    private bool IsAccepted(KeyRow row) => row.State != KeyState.Retired && !(row.NotAfter < time.GetUtcNow().ToUnixTimeSeconds());
-
-    private Key ToKey(KeyRow row)
-    {
-        var key = new Key
-        {
-            Kid = row.KeyId.ToString(),
-            PublicKey = ByteString.CopyFrom(row.PublicKey),
-            State = row.State switch
-            {
-                KeyState.Next => Wire.KeyState.Next,
-                KeyState.Active => Wire.KeyState.Active,
-                KeyState.VerifyOnly => Wire.KeyState.VerifyOnly,
-                _ => Wire.KeyState.Retired,
-            },
-            Foreign = row.IsForeign,
-            CanSign = options.Keys.FindSigningKey(row.KeyId) is not null,
-            Seq = row.Seq.Value,
+            Snapshots = { rows.Select(KeyMapping.ToSnapshot) },
+            NextPageToken = rows.Count == size && rows[^1].Number > 1 ? rows[^1].Number.ToString(CultureInfo.InvariantCulture) : "",
         };
-        if (row.NotAfter is { } end) key.NotAfter = new Timestamp { Seconds = end };
-        return key;
     }
 }

@@ -17,7 +17,7 @@ public sealed class LedgerCallerTokens(LedgerReads ledger, DatabaseClock clock) 
         try
         {
             var keys = await ledger.Reader.ReadKeysAsync(cancellationToken);
-            var set = VerificationKeySet.From(keys.Select(k => (k.KeyId, k.PublicKey, k.State, k.NotAfter, k.IsForeign)));
+            var set = new KeyStates(keys.Select(k => k.Key)).ToVerificationKeys();
             var token = TokenVerifier.Verify(parsed, set, clock.Now());
             var isDead = await ledger.Reader.IsDeadAsync(token.TokenHash, token.Claims.Jti, token.Claims.IssuedAt, TokenGroups.Of(token.Claims, token.KeyId), cancellationToken)
                 ?? throw new Refusal(Reason.LedgerUnavailable, "The database is a standby; only the primary knows what is revoked.");

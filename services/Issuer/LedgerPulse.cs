@@ -7,10 +7,10 @@ namespace ClawBureau.Issuer;
 
 /// <summary>
 /// Brings the Issuer to work and keeps it fit: requires the schema, announces the keys, then twice a second shows that the
-/// primary can be written to and compares clocks; now and then makes room ahead and drops what has expired.
+/// primary can be written to, compares clocks and tends the keys; now and then makes room ahead and drops what has expired.
 /// </summary>
 public sealed class LedgerPulse(
-    LedgerReads ledger, LedgerWriter writer, ControlViews views, DatabaseClock clock, IssuerOptions options,
+    LedgerReads ledger, KeyKeeper keys, ControlViews views, DatabaseClock clock, IssuerOptions options,
     Readiness readiness, TimeProvider time, ILogger<LedgerPulse> log) : BackgroundService
 {
     private const string Condition = "ledger";
@@ -38,7 +38,7 @@ public sealed class LedgerPulse(
                     await Migrator.RequireCurrentAsync(ledger.Source, stoppingToken);
                     await CompareClocksAsync(stoppingToken);
                     await ledger.Reader.RaiseLongestTtlAsync(options.Policy.Tiers.Values.Select(tier => (long)tier.MaxTtl.TotalSeconds).DefaultIfEmpty().Max(), stoppingToken);
-                    await AnnounceKeysAsync(stoppingToken);
+                    await keys.AnnounceAsync(stoppingToken);
                     announced = true;
                 }
                 else
@@ -46,6 +46,7 @@ public sealed class LedgerPulse(
                     await CompareClocksAsync(stoppingToken);
                 }
                 if (beats++ % BeatsBetweenChores == 0) await DoChoresAsync(stoppingToken);
+                await keys.TendAsync(stoppingToken);
                 if (views.Current is null || away) await views.RefreshAsync(stoppingToken);
                 if (away) Log.LedgerBack(log);
                 away = false;
@@ -72,33 +73,6 @@ public sealed class LedgerPulse(
         var asked = time.GetUtcNow();
         long askedAt = time.GetTimestamp();
         clock.Compare(await ledger.Reader.AdvanceBeatAsync(cancellationToken), asked, askedAt);
-    }
-
-    /// <summary>
-    /// States in the ledger what this configuration holds, so that every replica and follower knows the same keys. A key the
-    /// ledger has retired is never brought back by a configuration that still has it.
-    /// </summary>
-    private async Task AnnounceKeysAsync(CancellationToken cancellationToken)
-    {
-        var known = (await ledger.Reader.ReadKeysAsync(cancellationToken)).ToDictionary(k => k.KeyId);
-        foreach (var key in options.Keys.VerificationKeys.Keys)
-        {
-            known.TryGetValue(key.KeyId, out var row);
-            if (row?.State == KeyState.Retired) throw new InvalidOperationException($"Key {key.KeyId} is retired in the ledger: take it out of the configuration.");
-            bool signsHere = key.KeyId == options.Keys.Active.KeyId;
-            await writer.AppendAsync(new KeyAct
-            {
-                Caller = "service:issuer",
-                Correlation = Correlation.None,
-                KeyId = key.KeyId,
-                PublicKey = key.PublicKey.ToArray(),
-                State = signsHere ? KeyState.Active : KeyState.VerifyOnly,
-                NotAfter = key.NotAfter is { } end ? DateTimeOffset.FromUnixTimeSeconds(end) : null,
-                // A verify-only key that never signed here is foreign; one that did stays ours.
-                IsForeign = !signsHere && (row?.IsForeign ?? options.Keys.FindSigningKey(key.KeyId) is null),
-            }, cancellationToken);
-        }
-        Log.KeysAnnounced(log, options.Keys.Active.KeyId, options.Keys.VerificationKeys.Keys.Count, Ed25519.Backend);
     }
 
     private async Task DoChoresAsync(CancellationToken cancellationToken)

@@ -16,7 +16,22 @@ internal static partial class Log
     public static partial void GroupChanged(ILogger logger, EventKind act, GroupKey group, Seq seq, RevocationSeq revocationSeq, string caller);
 
     [LoggerMessage(EventId = 210, EventName = "keys.announced", Level = LogLevel.Information, Message = "Signing with key {KeyId}, {Count} keys known, Ed25519 by {Backend}")]
-    public static partial void KeysAnnounced(ILogger logger, KeyId keyId, int count, string backend);
+    public static partial void KeysAnnounced(ILogger logger, KeyId? keyId, int count, string backend);
+
+    [LoggerMessage(EventId = 211, EventName = "keys.stated", Level = LogLevel.Information, Message = "Key {KeyId} is {State} as of seq {Seq}, by {Caller}")]
+    public static partial void KeyStated(ILogger logger, KeyId keyId, KeyState state, Seq seq, string caller);
+
+    [LoggerMessage(EventId = 212, EventName = "keys.revoked", Level = LogLevel.Warning, Message = "Key {KeyId} and every token it signed is revoked as of seq {Seq}, revocation {RevocationSeq}, by {Caller}")]
+    public static partial void KeyRevoked(ILogger logger, KeyId keyId, Seq seq, RevocationSeq revocationSeq, string caller);
+
+    [LoggerMessage(EventId = 213, EventName = "keys.not_right", Level = LogLevel.Warning, Message = "The keys are not as they should be: {Complaint}")]
+    public static partial void KeysNotRight(ILogger logger, string complaint);
+
+    [LoggerMessage(EventId = 214, EventName = "keys.seed_destroyed", Level = LogLevel.Information, Message = "The seed of the retired key {KeyId} is removed")]
+    public static partial void SeedDestroyed(ILogger logger, KeyId keyId);
+
+    [LoggerMessage(EventId = 215, EventName = "keys.snapshot_made", Level = LogLevel.Information, Message = "Key transparency snapshot {SnapshotId} is number {Number}")]
+    public static partial void SnapshotMade(ILogger logger, string snapshotId, long number);
 
     [LoggerMessage(EventId = 230, EventName = "policy.in_force", Level = LogLevel.Information, Message = "Policy version {Version} judges, from {Source}")]
     public static partial void PolicyInForce(ILogger logger, string version, string source);

@@ -180,6 +180,13 @@ internal static class Mapping
         RevocationSeq = outcomes.Max(o => o.RevocationSeq.Value),
     };
 
+    public static Wire.Revision ToRevision(Revision revision) => new()
+    {
+        Epoch = revision.Epoch.ToString(),
+        Seq = revision.Seq.Value,
+        RevocationSeq = revision.RevocationSeq.Value,
+    };
+
     public static Wire.Error ToError(Refusal refusal) => new()
     {
         Reason = (Wire.Reason)refusal.Reason,

@@ -36,10 +36,12 @@ public sealed record MintedToken(SignedToken Token, string PolicyTier, string Po
 /// 2. it becomes claims, dated now and after every cut the view knows;
 /// 3. the claims are signed, and the signature checked, before the ledger's head is touched;
 /// 4. the ledger judges once more under its lock and records the act;
-/// 5. where the ledger asks for a later iat, 2 to 4 are done again, where it has another policy or chain, 1 to 4;
+/// 5. where the ledger asks for a later iat or has another active key by now, 2 to 4 are done again, where it has another policy or
+///    chain, 1 to 4;
 /// 6. a repeated request is answered with the token it made the first time.
 /// </summary>
-public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, PolicyBook policies, ControlViews views, DatabaseClock clock, ILogger<TokenMint> log)
+public sealed class TokenMint(
+    IssuerOptions options, LedgerWriter ledger, PolicyBook policies, ControlViews views, AlgorithmNames algorithms, DatabaseClock clock, ILogger<TokenMint> log)
 {
     private const int MostAttempts = 3;
     private const int MostChains = 16;
@@ -53,14 +55,15 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
         var (policy, grant) = await JudgeAsync(order, await policies.CurrentAsync(cancellationToken), afresh: false, cancellationToken);
 
         long notBefore = 0;
-        int cuts = 0, chains = 0;
+        int cuts = 0, chains = 0, keyChanges = 0;
         while (true)
         {
+            var algorithm = algorithms.Signing;
             MintAct act;
             SignedToken signed;
             try
             {
-                act = Prepare(order, policy, grant, notBefore, out signed);     // 2, 3
+                act = Prepare(order, policy, grant, algorithm, notBefore, out signed);     // 2, 3
             }
             catch (Refusal refusal) when (PolicyBook.Decides(refusal))
             {
@@ -69,6 +72,7 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
                 (policy, grant) = await JudgeAsync(order, newest, afresh: false, cancellationToken);
                 continue;
             }
+            await algorithms.CoverAsync(algorithm, act.Claims.ExpiresAt, cancellationToken);
             var outcome = await ledger.AppendAsync(act, cancellationToken);     // 4
             views.Observe(outcome.ControlSeq);
             switch (outcome.Verdict)
@@ -79,6 +83,9 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
                     return new MintedToken(signed, act.PolicyTier, act.PolicyVersion, policy.Policy.Grants.LegacyExchangeMode, outcome.Seq, outcome.Epoch, Repeated: false);
                 case Verdict.BeforeCut when ++cuts < MostAttempts:              // 5
                     notBefore = outcome.Cut;
+                    continue;
+                case Verdict.KeyMayNotSign when ++keyChanges < MostAttempts:     // 5
+                    await views.CatchUpAsync(cancellationToken);
                     continue;
                 case Verdict.PolicyChanged:     // as often as one is put: that is no fault of the caller's
                     (policy, grant) = await JudgeAsync(order, await policies.AtLeastAsync(outcome.ControlSeq, cancellationToken), afresh: false, cancellationToken);
@@ -113,19 +120,19 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
         }
     }
 
-    private MintAct Prepare(MintOrder order, PolicyInForce policy, ChainedGrant chained, long notBefore, out SignedToken signed)
+    private MintAct Prepare(MintOrder order, PolicyInForce policy, ChainedGrant chained, TokenAlgorithm algorithm, long notBefore, out SignedToken signed)
     {
         // 2
         var grant = chained.Grant;
         var now = clock.NowForSigning();
-        var key = options.Keys.ActiveAt(now);
         var view = views.Current;
+        var key = options.Keys.ActiveIn(view, now);
         var (claims, groups) = DatedAt(now);
         notBefore = Math.Max(notBefore, view?.CutOf(groups) ?? 0);
         if (claims.IssuedAt <= notBefore) (claims, groups) = DatedAt(DateTimeOffset.FromUnixTimeSeconds(notBefore + 1));
 
         // 3
-        signed = TokenSigner.Sign(claims, key);
+        signed = TokenSigner.Sign(claims, key, algorithm);
         bool judged = view is not null && view.PolicyVersion == policy.LedgerVersion && view.MaySign(key.KeyId) && !groups.Any(view.IsBlocked)
             && (claims.ControllerDid is not { } controller || !view.IsHalted(controller.ToString()))
             && (chained.ControlSeq is null || chained.ControlSeq == view.ControlSeq);
@@ -159,7 +166,9 @@ public sealed class TokenMint(IssuerOptions options, LedgerWriter ledger, Policy
     {
         var prior = outcome.PriorMint!;
         if (!CryptographicOperations.FixedTimeEquals(prior.RequestHash, order.RequestHash)) throw new Refusal(Reason.IdempotencyKeyConflict);
-        var key = options.Keys.FindSigningKey(prior.KeyId) ?? throw new Refusal(Reason.SigningKeyNotActive,
+        // A key that is retired signs nothing again; one that was only replaced makes its own token once more.
+        bool isAccepted = views.Current?.Accepts(prior.KeyId, clock.Now().ToUnixTimeSeconds()) == true;
+        var key = (isAccepted ? options.Keys.Find(prior.KeyId) : null) ?? throw new Refusal(Reason.SigningKeyNotActive,
             "The key that signed this request's token is not in this issuer any more; ask again under a new idempotency key.");
         return new MintedToken(TokenSigner.Resign(prior.SignedPayload, key), prior.PolicyTier, prior.PolicyVersion, policy.Policy.Grants.LegacyExchangeMode, outcome.Seq, outcome.Epoch, Repeated: true);
     }

@@ -121,11 +121,7 @@ internal sealed class IntrospectorFixture : IAsyncDisposable
     {
         Caller = "service:issuer",
         Correlation = Correlation.None,
-        KeyId = (key ?? Key).KeyId,
-        PublicKey = (key ?? Key).PublicKey.ToArray(),
-        State = state,
-        NotAfter = notAfter,
-        IsForeign = foreign,
+        Keys = [KeyEntry.Of((key ?? Key).VerificationKey, state) with { NotAfter = notAfter?.ToUnixTimeSeconds(), IsForeign = foreign }],
     });
 
     /// <summary>Records the token as issued, so that the ledger knows its hash, jti and expiry.</summary>

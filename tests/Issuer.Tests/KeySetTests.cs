@@ -41,19 +41,20 @@ public sealed class KeySetTests
     {
         await using var issuer = await IssuerFixture.StartAsync();
         await issuer.ScalarAsync<string>($"""
-            INSERT INTO ledger.keys VALUES ('{Foreign}', decode('{Convert.ToHexString(Decode(ForeignKey))}', 'hex'), 3, NULL, true, 900),
-              ('{Second}', decode('{Convert.ToHexString(Decode("fjDhMgb8f7hMQiOevSW-p5nVYN5eup_8YSOrnyDSR40"))}', 'hex'), 1, NULL, false, 901) RETURNING kid
+            INSERT INTO ledger.keys (kid, public_key, state, not_after, is_foreign, seq) VALUES
+              ('{Foreign}', decode('{Convert.ToHexString(Decode(ForeignKey))}', 'hex'), 3, NULL, true, 900),
+              ('{Second}', decode('{Convert.ToHexString(Decode("fjDhMgb8f7hMQiOevSW-p5nVYN5eup_8YSOrnyDSR40"))}', 'hex'), 2, NULL, false, 901) RETURNING kid
             """);
         var client = new KeyService.KeyServiceClient(issuer.Process.Channel().Calls);
 
         var current = (await client.GetKeySetAsync(new())).KeySet;
         Assert.Equal([Active, Second], current.Keys.Select(k => k.Kid));
-        Assert.Equal(Active, current.ActiveKid);            // ours, though another replica's became active later
+        Assert.Equal(Active, current.ActiveKid);
         Assert.Equal((false, 3600L), (current.Keys[1].CanSign, current.Overlap.Seconds));
 
         var all = (await client.GetKeySetAsync(new() { IncludeRetired = true })).KeySet;
-        Assert.Equal([Active, Foreign, Second], all.Keys.Select(k => k.Kid));
-        Assert.Equal(WireState.Retired, all.Keys[1].State);
+        Assert.Equal([Active, Second, Foreign], all.Keys.Select(k => k.Kid));
+        Assert.Equal(WireState.Retired, all.Keys[2].State);
     }
 
     [Fact]

@@ -8,13 +8,11 @@ internal static class Acts
 {
     public static readonly KeyId Kid = KeyId.Parse("fe2b99fd9afaa999");
 
-    public static KeyAct Key(KeyState state = KeyState.Active, KeyId? kid = null) => new()
+    public static KeyAct Key(KeyState state = KeyState.Active, KeyId? kid = null, bool foreign = false) => new()
     {
         Caller = "service:issuer",
         Correlation = Correlation.None,
-        KeyId = kid ?? Kid,
-        PublicKey = new byte[32],
-        State = state,
+        Keys = [new KeyEntry { KeyId = kid ?? Kid, PublicKey = new byte[32], State = state, IsForeign = foreign }],
     };
 
     public static MintAct Mint(

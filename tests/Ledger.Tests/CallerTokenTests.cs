@@ -54,7 +54,7 @@ public sealed class CallerTokenTests
     {
         await using var ledger = await LedgerFixture.StartAsync();
         var foreign = KeyId.Parse("0c1b8946b8068fe3");
-        await ledger.Writer.AppendAsync(Acts.Key(KeyState.VerifyOnly, foreign) with { IsForeign = true }, CancellationToken.None);
+        await ledger.Writer.AppendAsync(Acts.Key(KeyState.VerifyOnly, foreign, foreign: true), CancellationToken.None);
         var token = Acts.Token(Acts.Mint()) with { KeyId = foreign };
         Assert.Equal(Reason.TokenRevoked, (await Assert.ThrowsAsync<Refusal>(() => ledger.Writer.AppendAsync(Acts.Mint() with { CallerToken = token }, CancellationToken.None))).Reason);
     }

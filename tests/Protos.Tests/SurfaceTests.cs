@@ -17,7 +17,7 @@ public sealed partial class SurfaceTests
         "clawbureau.feed.v1.FeedService: WatchRevocations GetSnapshot ListRevocations ReadIndex AckApplied",
         "clawbureau.introspection.v1.IntrospectionService: IntrospectToken BatchIntrospectTokens GetTransitionMatrix",
         "clawbureau.issuance.v1.IssuanceService: IssueToken",
-        "clawbureau.keys.v1.KeyService: GetKeySet RotateKey RevokeKey GetTransparencySnapshot ListTransparencySnapshots",
+        "clawbureau.keys.v1.KeyService: GetKeySet RotateKey RevokeKey GetTransparencySnapshot CreateTransparencySnapshot ListTransparencySnapshots",
         "clawbureau.policy.v1.PolicyService: GetPolicy PutPolicy ListPolicyVersions CheckPolicy",
         "clawbureau.revocation.v1.RevocationService: RevokeTokens BlockGroup LiftBlock",
         "clawbureau.verification.v1.VerificationService: VerifyToken BatchVerifyTokens VerifyTokenControl VerifyControlChain",

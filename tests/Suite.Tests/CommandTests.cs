@@ -195,12 +195,13 @@ public sealed class CommandTests(StackFixture fixture)
     [Theory]
     [InlineData("token issue --sub a --aud b --scope admin:everything --state STATE", "SCOPE_NOT_ALLOWED")]
     [InlineData("token issue --sub a --aud b --scope clawproxy:call --ttl 900d --state STATE", "TTL_TOO_LONG")]
-    [InlineData("token issue --sub a --aud b --scope clawproxy:call --state STATE --admin-key-file STATE/secrets/signing.key", "UNAUTHORIZED")]
+    [InlineData("token issue --sub a --aud b --scope clawproxy:call --state STATE --admin-key-file OTHER-KEY", "UNAUTHORIZED")]
     [InlineData("token inspect nonsense", "TOKEN_MALFORMED")]
     [InlineData("revoke --hash zz --state STATE", "INVALID_TOKEN_HASH")]
     [InlineData("watch --from 11111111-1111-4111-8111-111111111111:0 --state STATE", "FEED_CURSOR_FOREIGN_EPOCH")]
     public async Task A_refusal_ends_with_1_and_names_its_reason_and_remedy(string line, string reason)
     {
+        line = line.Replace("OTHER-KEY", Directory.GetFiles(Path.Combine(State, "secrets", "signing-keys"))[0], StringComparison.Ordinal);
         var ran = await Claw.RunAsync(line.Replace("STATE", State, StringComparison.Ordinal).Split(' '), null);
         Assert.True(ran.Code == 1, ran.All);
         Assert.Equal("", ran.Out);

@@ -58,7 +58,7 @@ public sealed class SecretsTests(StackFixture fixture)
             .. issued.Token.Split('.')[1..],
             issued.Token[..100],
             fixture.Stack.AdminKey,
-            File.ReadAllText(Path.Combine(state, "secrets", "signing.key")).Trim(),
+            File.ReadAllText(Directory.GetFiles(Path.Combine(state, "secrets", "signing-keys")).Single()).Trim(),
             .. ((string[])[fixture.Stack.Database.Admin, fixture.Stack.Database.Issuer, fixture.Stack.Database.Introspector]).Select(c => new NpgsqlConnectionStringBuilder(c).Password!),
         ];
         Assert.All(secrets, s => Assert.True(s.Length > 30));

@@ -17,6 +17,8 @@ public sealed class CallerTable
 
     // clawscope-http.md 1: who takes tokens back, and who reads the records.
     private static readonly May RevokingToken = May.Token(Transition.RevokeToken, "control:token:revoke", "control:token:issue_sensitive");
+    private static readonly May RotatingToken = May.Token(Transition.RotateKey, "control:key:rotate");
+    private static readonly May SnapshotToken = May.Token(Transition.RotateKey, "control:key:rotate", "control:token:issue_sensitive");
     private static readonly May ReadingToken = May.Token("control:audit:read");
 
     private readonly FrozenDictionary<string, May> rules;
@@ -35,10 +37,10 @@ public sealed class CallerTable
             ("LiftBlock", May.AnyOf(Operators("tokens:revoke"), RevokingToken))),
         Of("clawbureau.keys.v1.KeyService",
             ("GetKeySet", May.Public),
-            ("RotateKey", Operators("keys:rotate")),
-            ("RevokeKey", Operators("keys:rotate")),
-            // Making a new one is for operators; the endpoint asks for that, since reading is public in the same RPC.
+            ("RotateKey", May.AnyOf(Operators("keys:rotate"), RotatingToken)),
+            ("RevokeKey", May.AnyOf(Operators("keys:rotate"), RotatingToken)),
             ("GetTransparencySnapshot", May.Public),
+            ("CreateTransparencySnapshot", May.AnyOf(Operators("keys:rotate"), SnapshotToken)),
             ("ListTransparencySnapshots", May.AnyOf(Operators("audit:read"), ReadingToken))),
         Of("clawbureau.policy.v1.PolicyService",
             ("GetPolicy", May.AnyOf(Operators("policy:read"), ReadingToken)),

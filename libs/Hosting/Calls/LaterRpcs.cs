@@ -10,11 +10,6 @@ public static class LaterRpcs
 {
     public static IReadOnlyDictionary<string, int> Issues { get; } = new Dictionary<string, int>(StringComparer.Ordinal)
     {
-        ["/clawbureau.keys.v1.KeyService/RotateKey"] = 4,
-        ["/clawbureau.keys.v1.KeyService/RevokeKey"] = 4,
-        ["/clawbureau.keys.v1.KeyService/GetTransparencySnapshot"] = 4,
-        ["/clawbureau.keys.v1.KeyService/ListTransparencySnapshots"] = 4,
-
         ["/clawbureau.control.v1.PortabilityService/ExportIdentity"] = 6,
         ["/clawbureau.control.v1.PortabilityService/ImportIdentity"] = 6,
         ["/clawbureau.control.v1.BootstrapService/CreateTokenChallenge"] = 6,

@@ -12,7 +12,7 @@ public sealed class ControlView
     private readonly HashSet<GroupKey> _blocked = [];
     private readonly Dictionary<GroupKey, long> _cuts = [];
     private readonly HashSet<string> _halted = new(StringComparer.Ordinal);
-    private readonly HashSet<KeyId> _active = [];
+    private readonly Dictionary<KeyId, (KeyState State, long? NotAfter)> _keys = [];
 
     private ControlView(long controlSeq) => ControlSeq = controlSeq;
 
@@ -23,7 +23,13 @@ public sealed class ControlView
 
     public bool IsBlocked(GroupKey group) => _blocked.Contains(group);
 
-    public bool MaySign(KeyId keyId) => _active.Contains(keyId);
+    /// <summary>The one key that signs; null: none does.</summary>
+    public KeyId? ActiveKey { get; private set; }
+
+    public bool MaySign(KeyId keyId) => ActiveKey == keyId;
+
+    /// <summary>True while tokens under this key are accepted; <paramref name="now"/> in epoch seconds.</summary>
+    public bool Accepts(KeyId keyId, long now) => _keys.TryGetValue(keyId, out var key) && !(key.NotAfter < now);
 
     /// <summary>A token of these groups needs an iat greater than this; 0 when no cut applies.</summary>
     public long CutOf(IEnumerable<GroupKey> groups)
@@ -49,10 +55,10 @@ public sealed class ControlView
                 UNION ALL
                 SELECT 2, NULL, NULL, NULL, NULL, controller_did FROM control.controllers WHERE frozen OR NOT active
                 UNION ALL
-                SELECT 3, NULL, NULL, NULL, NULL, kid FROM ledger.keys WHERE state = $1
+                SELECT 3, state, NULL, NULL, not_after, kid FROM ledger.keys WHERE state <> $1
               ) x ON true
             """);
-        command.Parameters.Add(new() { Value = (short)KeyState.Active });
+        command.Parameters.Add(new() { Value = (short)KeyState.Retired });
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         ControlView? view = null;
         while (await reader.ReadAsync(cancellationToken))
@@ -69,7 +75,9 @@ public sealed class ControlView
                     view._halted.Add(reader.GetString(7));
                     break;
                 case 3:
-                    view._active.Add(KeyId.Parse(reader.GetString(7)));
+                    var (keyId, state) = (KeyId.Parse(reader.GetString(7)), (KeyState)reader.GetInt16(3));
+                    view._keys.Add(keyId, (state, reader.IsDBNull(6) ? null : reader.GetInt64(6)));
+                    if (state == KeyState.Active) view.ActiveKey = keyId;
                     break;
             }
         }

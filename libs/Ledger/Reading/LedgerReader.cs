@@ -103,19 +103,10 @@ public sealed partial class LedgerReader(NpgsqlDataSource database)
 
     private static async Task<IReadOnlyList<KeyRow>> ReadKeysAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
     {
-        await using var command = new NpgsqlCommand("SELECT kid, public_key, state, not_after, is_foreign, seq FROM ledger.keys ORDER BY seq", connection);
+        await using var command = new NpgsqlCommand($"SELECT {KeyColumns} FROM ledger.keys k ORDER BY k.seq", connection);
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         var keys = new List<KeyRow>();
-        while (await reader.ReadAsync(cancellationToken))
-        {
-            keys.Add(new KeyRow(
-                KeyId.Parse(reader.GetString(0)),
-                reader.GetFieldValue<byte[]>(1),
-                (KeyState)reader.GetInt16(2),
-                reader.IsDBNull(3) ? null : reader.GetInt64(3),
-                reader.GetBoolean(4),
-                new Seq(reader.GetInt64(5))));
-        }
+        while (await reader.ReadAsync(cancellationToken)) keys.Add(ReadKey(reader, 0));
         return keys;
     }
 

@@ -39,5 +39,5 @@ public sealed record RevocationRow
     };
 }
 
-/// <summary>A key as the ledger knows it.</summary>
-public sealed record KeyRow(KeyId KeyId, byte[] PublicKey, KeyState State, long? NotAfter, bool IsForeign, Seq Seq);
+/// <summary>A key as the ledger knows it, and the place of its last change.</summary>
+public sealed record KeyRow(KeyEntry Key, Seq Seq);
