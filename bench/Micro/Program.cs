@@ -1,0 +1,3 @@
+using BenchmarkDotNet.Running;
+
+BenchmarkSwitcher.FromAssembly(typeof(ClawBureau.Micro.TokenBenchmarks).Assembly).Run(args);
