@@ -200,6 +200,34 @@ internal sealed class ControlFixture : IAsyncDisposable
         });
     }
 
+    public async Task<ExportIdentityResponse> ExportAsync(Party owner, Party controller, BundleVersion version = BundleVersion.Ed25519, Party? agent = null)
+    {
+        var challenge = await ChallengeAsync(ControlPurpose.ExportIdentity, owner, controller, agent);
+        return await Portability.ExportIdentityAsync(new()
+        {
+            OwnerDid = owner.Did,
+            ControllerDid = controller.Did,
+            AgentDid = agent?.Did ?? "",
+            ChallengeId = challenge.ChallengeId,
+            SignatureB64U = owner.Sign(challenge.Message),
+            BundleVersion = version,
+        });
+    }
+
+    public async Task<ImportIdentityResponse> ImportAsync(Party owner, byte[] bundle, string hash)
+    {
+        var challenge = await ChallengeAsync(ControlPurpose.ImportIdentity, owner, also: r => r.BundleHashB64U = hash);
+        return await Portability.ImportIdentityAsync(new()
+        {
+            OwnerDid = owner.Did,
+            ChallengeId = challenge.ChallengeId,
+            SignatureB64U = owner.Sign(challenge.Message),
+            BundleJson = Google.Protobuf.ByteString.CopyFrom(bundle),
+        });
+    }
+
+    public Task<ImportIdentityResponse> ImportAsync(Party owner, ExportIdentityResponse exported) => ImportAsync(owner, exported.BundleJson.ToByteArray(), exported.BundleHashB64U);
+
     public Task<GetControlChainResponse> ReadChainAsync(Party controller, Party agent) =>
         Controllers.GetControlChainAsync(new() { ControllerDid = controller.Did, AgentDid = agent.Did }).ResponseAsync;
 

@@ -10,13 +10,6 @@ public static class LaterRpcs
 {
     public static IReadOnlyDictionary<string, int> Issues { get; } = new Dictionary<string, int>(StringComparer.Ordinal)
     {
-        ["/clawbureau.control.v1.PortabilityService/ExportIdentity"] = 6,
-        ["/clawbureau.control.v1.PortabilityService/ImportIdentity"] = 6,
-        ["/clawbureau.control.v1.BootstrapService/CreateTokenChallenge"] = 6,
-        ["/clawbureau.control.v1.BootstrapService/ExchangeToken"] = 6,
-        ["/clawbureau.control.v1.BootstrapService/BootstrapDelegation"] = 6,
-
-
         ["/clawbureau.audit.v1.AuditService/GetCheckpoint"] = 8,
         ["/clawbureau.audit.v1.AuditService/GetInclusionProof"] = 8,
         ["/clawbureau.audit.v1.AuditService/GetConsistencyProof"] = 8,

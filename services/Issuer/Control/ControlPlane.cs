@@ -17,11 +17,15 @@ internal static class ControlPlane
         services.AddSingleton<Transfers>();
         services.AddSingleton<Chains>();
         services.AddSingleton<CanonicalLane>();
+        services.AddSingleton<Portability>();
+        services.AddSingleton<TokenExchange>();
     }
 
     public static void MapControlPlane(this WebApplication app)
     {
         app.MapGrpcService<BindingEndpoint>();
         app.MapGrpcService<ControllerEndpoint>();
+        app.MapGrpcService<PortabilityEndpoint>();
+        app.MapGrpcService<BootstrapEndpoint>();
     }
 }
