@@ -61,6 +61,7 @@ internal sealed class RouteTable
             new("GET", "/v1/revocations/stream", Access.Protected, feed.StreamAsync),
             new("GET", "/v1/revocations/events", Access.Protected, revocations.EventsAsync),
             new("POST", "/v1/verify/token-control", Access.Public, verification.TokenControlAsync) { Refuse = verification.Refuse },
+            new("POST", "/v1/verify/control-chain", Access.Public, verification.ControlChainAsync) { Refuse = verification.Refuse },
         }.ToFrozenDictionary(route => (route.Method, route.Path, route.TakesForm));
 
     /// <summary>Exact, also in case and trailing slash.</summary>

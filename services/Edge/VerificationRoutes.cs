@@ -8,7 +8,7 @@ using Reason = ClawBureau.Tokens.Reason;
 
 namespace ClawBureau.Edge;
 
-/// <summary>/v1/verify/token-control, in the dialect of clawverify: compact, and its own error shape (control-plane-http.md 1, 3.1).</summary>
+/// <summary>/v1/verify/token-control and /v1/verify/control-chain, in the dialect of clawverify: compact, and its own error shape (control-plane-http.md 1, 3.1, 3.2).</summary>
 internal sealed class VerificationRoutes(EdgePeers peers, TimeProvider time)
 {
     private static readonly EnumDescriptor HintCodes = VerificationReflection.Descriptor.FindTypeByName<EnumDescriptor>(nameof(RemediationCode));
@@ -19,6 +19,29 @@ internal sealed class VerificationRoutes(EdgePeers peers, TimeProvider time)
         var response = await peers.Verification.VerifyTokenControlAsync(request, call.Options);
         var isValid = response.Verdict.Status == VerificationStatus.Valid;
         return Compact(isValid ? StatusCodes.Status200OK : StatusOf((Reason)response.Verdict.Reason), json => Write(json, response, isValid));
+    }
+
+    public async Task<Answer> ControlChainAsync(EdgeCall call)
+    {
+        var request = await call.ReadAsync(body => new VerifyControlChainRequest
+        {
+            OwnerDid = body.Text("owner_did") ?? "",
+            ControllerDid = body.Text("controller_did") ?? "",
+            AgentDid = body.Text("agent_did") ?? "",
+        });
+        var response = await peers.Verification.VerifyControlChainAsync(request, call.Options);
+        var isValid = response.Verdict.Status == VerificationStatus.Valid;
+        return Compact(isValid ? StatusCodes.Status200OK : StatusOf((Reason)response.Verdict.Reason), json =>
+        {
+            json.Result(isValid ? "VALID" : "INVALID", response.Verdict.Sentence, response.Verdict.VerifiedAt)
+                .Name("owner_did").Value(response.OwnerDid)
+                .Name("controller_did").Value(response.ControllerDid)
+                .Name("agent_did").Value(response.AgentDid)
+                .Name("chain_active").Value(response.ChainActive)
+                .Optional("policy_hash_b64u", response.PolicyHashB64U);
+            WriteHints(json, response.RemediationHints);
+            if (!isValid) json.Error((Reason)response.Verdict.Reason, response.Verdict.Sentence, response.Verdict.Field);
+        });
     }
 
     /// <summary>A refusal is a failed verification here too; only a body that is no JSON is told plainly.</summary>
@@ -79,8 +102,14 @@ internal sealed class VerificationRoutes(EdgePeers peers, TimeProvider time)
                 .Name("kid_observed").Value(snapshot.KidObserved)
                 .EndObject();
         }
+        WriteHints(json, response.RemediationHints);
+        if (!isValid) json.Error((Reason)response.Verdict.Reason, response.Verdict.Sentence, response.Verdict.Field);
+    }
+
+    private static void WriteHints(JsJsonWriter json, IEnumerable<RemediationHint> hints)
+    {
         json.Name("remediation_hints").BeginArray();
-        foreach (var hint in response.RemediationHints)
+        foreach (var hint in hints)
         {
             json.BeginObject()
                 .Name("code").Value(HintCodes.FindValueByNumber((int)hint.Code).Name["REMEDIATION_CODE_".Length..])
@@ -89,7 +118,6 @@ internal sealed class VerificationRoutes(EdgePeers peers, TimeProvider time)
                 .EndObject();
         }
         json.EndArray();
-        if (!isValid) json.Error((Reason)response.Verdict.Reason, response.Verdict.Sentence, response.Verdict.Field);
     }
 
     private static void WriteMatrix(JsJsonWriter json, IEnumerable<TransitionDecision> matrix)

@@ -21,6 +21,9 @@ public sealed class FakeVerifier : VerificationService.VerificationServiceBase, 
     /// <summary>From the request to the answer; may throw a <see cref="Refusal"/>.</summary>
     public Func<VerifyTokenControlRequest, VerifyTokenControlResponse> Answer { get; set; } = _ => throw new Refusal(Reason.NotReady);
 
+    /// <summary>The same for control chains.</summary>
+    public Func<VerifyControlChainRequest, VerifyControlChainResponse> AnswerChain { get; set; } = _ => throw new Refusal(Reason.NotReady);
+
     /// <summary>What came with the last call.</summary>
     public Metadata Headers { get; private set; } = [];
 
@@ -49,6 +52,18 @@ public sealed class FakeVerifier : VerificationService.VerificationServiceBase, 
         try
         {
             return Task.FromResult(Answer(request));
+        }
+        catch (Refusal refusal)
+        {
+            throw RefusalStatus.ToRpcException(refusal);
+        }
+    }
+
+    public override Task<VerifyControlChainResponse> VerifyControlChain(VerifyControlChainRequest request, ServerCallContext context)
+    {
+        try
+        {
+            return Task.FromResult(AnswerChain(request));
         }
         catch (Refusal refusal)
         {
