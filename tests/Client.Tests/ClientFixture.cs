@@ -108,7 +108,8 @@ internal sealed class ClientFixture : IAsyncDisposable
     public ValueTask<Verification> VerifyAsync(string token, TokenRequirements? requirements = null, Freshness freshness = default) =>
         Verifier.VerifyAsync(token, requirements ?? TokenRequirements.None, freshness, CancellationToken.None);
 
-    public Task HasLeaseAsync() => Eventually.HoldsAsync("there is a lease", () => Task.FromResult(Follower.LeaseLeft > TimeSpan.Zero));
+    /// <summary>Also the keys are then as new as the feed says.</summary>
+    public Task HasLeaseAsync() => Eventually.HoldsAsync("there is a lease", () => Task.FromResult(Follower.LeaseLeft > TimeSpan.Zero && !Keys.IsBehind));
 
     public Task AppliedAsync(long through) => Eventually.HoldsAsync($"everything through {through} is applied", async () =>
     {
@@ -123,12 +124,16 @@ internal sealed class ClientFixture : IAsyncDisposable
         }
     });
 
-    /// <summary>Lets time pass in small steps until it holds, so that whoever waits wakes up in between.</summary>
-    public Task HoldsAsync(string what, Func<bool> condition, int milliseconds = 10) => Eventually.HoldsAsync(what, () =>
+    /// <summary>
+    /// Lets time pass in small steps until it holds, so that whoever waits wakes up in between. Each step takes a moment of real time
+    /// too: the wire is real, and silence that is measured by the test's clock would else set in before anything can arrive.
+    /// </summary>
+    public Task HoldsAsync(string what, Func<bool> condition, int milliseconds = 10) => Eventually.HoldsAsync(what, async () =>
     {
-        if (condition()) return Task.FromResult(true);
+        if (condition()) return true;
         Clock.Advance(TimeSpan.FromMilliseconds(milliseconds));
-        return Task.FromResult(false);
+        await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, CancellationToken.None);
+        return condition();
     });
 
     public async ValueTask DisposeAsync()

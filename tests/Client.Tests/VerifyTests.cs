@@ -158,13 +158,14 @@ public sealed class VerifyTests
         await client.AppliedAsync(0);
         client.Feed.Hold();
         int renewals = client.Feed.Renewals.Count;
-        await client.HoldsAsync("a renewal is under way", () => client.Feed.Renewals.Count > renewals);
+        var waiting = client.Follower.CatchUpAsync(CancellationToken.None);
+        await Eventually(() => client.Feed.Renewals.Count > renewals);
         long asked = client.Feed.Renewals.Last();
         client.Feed.AnswersRenewals = false;        // this one's answer is in the buffer; no other comes
         client.Clock.Advance(TimeSpan.FromSeconds(2));
 
         client.Feed.Release();
-        await Eventually(() => client.Follower.Lease!.T0 == asked);
+        Assert.Equal(asked, (await waiting).T0);
         Assert.False(client.Verifier.TryVerify(token.Compact, TokenRequirements.None, out var verification));
         Assert.True(verification.Confidence.RevocationAge >= TimeSpan.FromSeconds(2));
     }
