@@ -46,6 +46,10 @@ internal sealed record Answer(int Status, byte[] Json)
             .Name("active").Value(false)));
     }
 
+    /// <summary>The same, but for one reason that has another status where it is asked.</summary>
+    public static Answer Refused(Refusal refusal, Reason reason, int status) =>
+        refusal.Reason == reason ? Refused(refusal) with { Status = status } : Refused(refusal);
+
     public static Answer Error(int status, string code, string message) =>
         new(status, Write(json => json.Name("error").Value(code).Name("message").Value(message)));
 

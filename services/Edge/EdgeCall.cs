@@ -21,6 +21,9 @@ internal sealed class EdgeCall
     /// <summary>For the calls made on its behalf: the caller's credential and trace, and an end when he leaves.</summary>
     public CallOptions Options { get; }
 
+    /// <summary>A part of the path between slashes, decoded; the first is empty.</summary>
+    public string Segment(int index) => _http.Request.Path.Value!.Split('/')[index];
+
     public IQueryCollection Query => _http.Request.Query;
 
     public IHeaderDictionary Headers => _http.Request.Headers;

@@ -1,5 +1,6 @@
 using ClawBureau.Hosting;
 using ClawBureau.Hosting.Peers;
+using ClawBureau.Protos.Control.V1;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Protos.Introspection.V1;
 using ClawBureau.Protos.Issuance.V1;
@@ -34,6 +35,10 @@ public sealed class EdgePeers : IDisposable
         Issuance = new(issuer);
         Revocation = new(issuer);
         Keys = new(issuer);
+        Bindings = new(issuer);
+        Controllers = new(issuer);
+        Portability = new(issuer);
+        Bootstrap = new(issuer);
         var introspector = Open(edge.Introspector);
         Introspection = new(introspector);
         Feed = new(introspector);
@@ -50,6 +55,10 @@ public sealed class EdgePeers : IDisposable
     public IssuanceService.IssuanceServiceClient Issuance { get; }
     public RevocationService.RevocationServiceClient Revocation { get; }
     public KeyService.KeyServiceClient Keys { get; }
+    public BindingService.BindingServiceClient Bindings { get; }
+    public ControllerService.ControllerServiceClient Controllers { get; }
+    public PortabilityService.PortabilityServiceClient Portability { get; }
+    public BootstrapService.BootstrapServiceClient Bootstrap { get; }
     public IntrospectionService.IntrospectionServiceClient Introspection { get; }
     public FeedService.FeedServiceClient Feed { get; }
 

@@ -17,6 +17,9 @@ public static class EdgeServices
         services.AddSingleton<RevocationFeed>();
         services.AddSingleton<ClientRate>();
         services.AddSingleton<VerificationRoutes>();
+        services.AddSingleton<BindingRoutes>();
+        services.AddSingleton<ControlRoutes>();
+        services.AddSingleton<BootstrapRoutes>();
         services.AddSingleton<RouteTable>();
         services.AddSingleton<HttpFace>();
         services.AddOptions<KestrelServerOptions>().Configure<EdgeOptions>((kestrel, options) =>

@@ -20,7 +20,7 @@ internal sealed class HttpFace(RouteTable routes, EdgeOptions options, ClientRat
     public async Task AnswerAsync(HttpContext http)
     {
         var route = routes.Find(http.Request.Method, http.Request.Path, EdgeCall.IsForm(http.Request));        // 1
-        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = MostBodyBytes;
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = route.MostBodyBytes;
         if (await TryAnswerAsync(route, http) is { } answer) await SendAsync(http, route, answer);
     }
 
@@ -47,7 +47,7 @@ internal sealed class HttpFace(RouteTable routes, EdgeOptions options, ClientRat
         {
             Log.Refused(log, route.Method, route.Path, unreadable.StatusCode, Reason.InvalidRequest, traceId);
             return Answer.Error(unreadable.StatusCode, "INVALID_REQUEST", unreadable.StatusCode == StatusCodes.Status413PayloadTooLarge
-                ? $"Request body must be at most {MostBodyBytes} bytes"
+                ? $"Request body must be at most {route.MostBodyBytes} bytes"
                 : "Request body could not be read");
         }
         catch (Exception left) when (http.RequestAborted.IsCancellationRequested && left is OperationCanceledException or IOException)

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using ClawBureau.Tokens;
 
@@ -52,6 +53,12 @@ internal sealed class JsonBody : IDisposable
         && member.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String)
             ? [.. member.EnumerateArray().Select(item => TextOf(item, name))]
             : null;
+
+    /// <summary>The member is there, and not null.</summary>
+    public bool Has(string name) => Find(name) is { ValueKind: not JsonValueKind.Null };
+
+    /// <summary>An object as it was written; null where the member is none.</summary>
+    public byte[]? Json(string name) => Find(name) is { ValueKind: JsonValueKind.Object } member ? Encoding.UTF8.GetBytes(member.GetRawText()) : null;
 
     public void Dispose() => _document.Dispose();
 

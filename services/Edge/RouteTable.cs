@@ -31,6 +31,9 @@ internal sealed record Route(string Method, string Path, Access Access, Func<Edg
     /// <summary>The route takes a form-encoded body; the same path takes JSON on another route.</summary>
     public bool TakesForm { get; init; }
 
+    /// <summary>The largest body taken.</summary>
+    public int MostBodyBytes { get; init; } = HttpFace.MostBodyBytes;
+
     /// <summary>Answers that hold or concern a token are kept by nobody on the way.</summary>
     public bool IsPrivate => Method == HttpMethods.Post || Access == Access.Protected;
 }
@@ -41,10 +44,13 @@ internal sealed class RouteTable
     private static readonly Route Unknown = new("", "unknown", Access.Public, _ => throw new Refusal(Reason.NotFound));
 
     private readonly FrozenDictionary<(string Method, string Path, bool TakesForm), Route> _routes;
+    private readonly (string[] Segments, Route Route)[] _patterns;      // paths in which a DID stands
 
-    public RouteTable(EdgeOptions options, KeyRoutes keys, TokenRoutes tokens, IntrospectionRoutes introspection, RevocationRoutes revocations, RevocationFeed feed, VerificationRoutes verification) =>
-        _routes = new Route[]
-        {
+    public RouteTable(EdgeOptions options, KeyRoutes keys, TokenRoutes tokens, IntrospectionRoutes introspection, RevocationRoutes revocations, RevocationFeed feed, VerificationRoutes verification,
+        BindingRoutes bindings, ControlRoutes control, BootstrapRoutes bootstrap)
+    {
+        Route[] all =
+        [
             new("GET", "/health", Access.Public, _ => Task.FromResult(Health(options))),
             new("GET", "/v1/did", Access.Public, keys.DidAsync),
             new("GET", "/v1/jwks", Access.Public, keys.JwksAsync),
@@ -53,6 +59,7 @@ internal sealed class RouteTable
             new("GET", "/v1/keys/transparency/history", Access.Protected, keys.HistoryAsync),
             new("POST", "/v1/keys/transparency/snapshot", Access.Protected, keys.CreateSnapshotAsync),
             new("POST", "/v1/tokens/issue", Access.AdminKey, tokens.IssueAsync) { Refuse = TokenRoutes.RefuseIssue },
+            new("POST", "/v1/tokens/issue/canonical", Access.AdminKey, tokens.IssueCanonicalAsync) { Refuse = TokenRoutes.RefuseCanonical },
             new("POST", "/v1/tokens/introspect", Access.Introspection, tokens.IntrospectAsync),
             new("POST", "/v1/tokens/introspect", Access.Client, introspection.IntrospectFormAsync) { Refuse = OAuthAnswer.Refuse, TakesForm = true },
             new("POST", "/v1/tokens/introspect/matrix", Access.Introspection, introspection.MatrixAsync),
@@ -62,11 +69,29 @@ internal sealed class RouteTable
             new("GET", "/v1/revocations/events", Access.Protected, revocations.EventsAsync),
             new("POST", "/v1/verify/token-control", Access.Public, verification.TokenControlAsync) { Refuse = verification.Refuse },
             new("POST", "/v1/verify/control-chain", Access.Public, verification.ControlChainAsync) { Refuse = verification.Refuse },
-        }.ToFrozenDictionary(route => (route.Method, route.Path, route.TakesForm));
+            .. bindings.Routes,
+            .. control.Routes,
+            .. bootstrap.Routes,
+        ];
+        _routes = all.Where(route => !route.Path.Contains('{')).ToFrozenDictionary(route => (route.Method, route.Path, route.TakesForm));
+        _patterns = [.. all.Where(route => route.Path.Contains('{')).Select(route => (route.Path.Split('/'), route))];
+    }
 
     /// <summary>Exact, also in case and trailing slash.</summary>
     public Route Find(string method, PathString path, bool isForm) =>
-        isForm && _routes.TryGetValue((method, path.Value ?? "", true), out var route) ? route : _routes.GetValueOrDefault((method, path.Value ?? "", false), Unknown);
+        (isForm && _routes.TryGetValue((method, path.Value ?? "", true), out var route)) || _routes.TryGetValue((method, path.Value ?? "", false), out route)
+            ? route
+            : FindPattern(method, (path.Value ?? "").Split('/'));
+
+    private Route FindPattern(string method, string[] segments)
+    {
+        foreach (var (pattern, route) in _patterns)
+        {
+            if (route.Method == method && pattern.Length == segments.Length && pattern.Zip(segments).All(pair => pair.First.StartsWith('{') ? pair.Second.Length > 0 : pair.First == pair.Second))
+                return route;
+        }
+        return Unknown;
+    }
 
     private static Answer Health(EdgeOptions options) => Answer.Ok(json => json
         .Name("status").Value("ok")

@@ -10,16 +10,44 @@ using TokenLane = ClawBureau.Protos.Types.V1.TokenLane;
 
 namespace ClawBureau.Edge;
 
-/// <summary>/v1/tokens/issue and /v1/tokens/introspect with a JSON body (clawscope-http.md 1.1, 1.2, 5.1).</summary>
+/// <summary>/v1/tokens/issue, /v1/tokens/issue/canonical and /v1/tokens/introspect with a JSON body (clawscope-http.md 1.1, 1.2, 5.1).</summary>
 internal sealed class TokenRoutes(EdgePeers peers)
 {
     private const double MostDurationSeconds = 315_576_000_000;     // the range of protobuf's Duration
 
     public async Task<Answer> IssueAsync(EdgeCall call)
     {
-        var request = await call.ReadAsync(ToRequest, async () => await peers.Issuance.IssueTokenAsync(new(), call.Options));
+        var request = await call.ReadAsync(body => ToRequest(body, TokenLane.Legacy), async () => await peers.Issuance.IssueTokenAsync(new(), call.Options));
         var issued = await peers.Issuance.IssueTokenAsync(request, call.Options);
         return Answer.Ok(json => WriteIssued(json, issued));
+    }
+
+    public async Task<Answer> IssueCanonicalAsync(EdgeCall call)
+    {
+        var request = await call.ReadAsync(body => ToRequest(body, TokenLane.Canonical), async () => await peers.Issuance.IssueTokenAsync(new(), call.Options));
+        var issued = await peers.Issuance.IssueTokenAsync(request, call.Options);
+        return Answer.Ok(json => WriteCanonical(json, issued));
+    }
+
+    /// <summary>What the contract has no code for is ISSUE_FAILED; a chain that could not be looked up says why (clawscope-http.md 6.3).</summary>
+    public static Answer RefuseCanonical(Refusal refusal)
+    {
+        var answer = RefuseIssue(refusal);
+        if (refusal.Reason is not (Reason.ControlChainNotFound or Reason.ControlChainLookupFailed)) return answer;
+        var details = new JsJsonWriter().Name("details");
+        if (refusal.Metadata.TryGetValue("upstream_error", out var error))
+        {
+            details.BeginObject()
+                .Name("upstream_error").Value(error)
+                .Name("upstream_message").Value(refusal.Metadata.GetValueOrDefault("upstream_message", ""))
+                .Name("upstream_status").Value(long.Parse(refusal.Metadata.GetValueOrDefault("upstream_status", "0")))
+                .EndObject();
+        }
+        else
+        {
+            details.Null();
+        }
+        return answer with { Json = [.. answer.Json.AsSpan(0, answer.Json.Length - 1), (byte)',', .. details.EndObject().Written] };
     }
 
     /// <summary>What the contract has no code for is ISSUE_FAILED.</summary>
@@ -39,7 +67,7 @@ internal sealed class TokenRoutes(EdgePeers peers)
 
     // Nothing is judged but types: what a request may say is the Issuer's business. Numbers are brought into the range that
     // the wire has, on the side of the bound where they are.
-    private static IssueTokenRequest ToRequest(JsonBody body)
+    private static IssueTokenRequest ToRequest(JsonBody body, TokenLane lane)
     {
         var request = new IssueTokenRequest
         {
@@ -47,7 +75,7 @@ internal sealed class TokenRoutes(EdgePeers peers)
             Aud = body.Text("aud") is { } one ? new() { Values = { one } } : body.Texts("aud") is { } several ? new() { Values = { several }, AsArray = true } : null,
             Scope = { body.Texts("scope") ?? [] },
             Tier = JsText.Trim(body.Text("tier") ?? ""),
-            Lane = TokenLane.Legacy,
+            Lane = lane,
             OwnerDid = body.Text("owner_did") ?? "",
             ControllerDid = body.Text("controller_did") ?? "",
             AgentDid = body.Text("agent_did") ?? "",
@@ -55,7 +83,8 @@ internal sealed class TokenRoutes(EdgePeers peers)
         };
         if (body.Number("ttl_sec") is { } ttl) request.Ttl = ToDuration(ttl);
         if (body.Number("exp") is { } exp) request.ExpiresAt = ToTimestamp(exp is > 0 and < 1 ? 1 : exp);
-        if (body.Text("token_lane") is { } lane) request.StatedLane = lane;
+        if (body.Text("token_lane") is { } stated) request.StatedLane = stated;
+        else if (lane == TokenLane.Canonical) request.StatedLane = "legacy";        // what is not said is not canonical: delegation asks for the word
         if (body.Text("owner_ref") is { } ownerRef) request.OwnerRef = ownerRef;
         if (body.Text("policy_hash_b64u") is { } policy) request.PolicyHashB64U = policy;
         if (body.Text("control_plane_policy_hash_b64u") is { } control) request.ControlPlanePolicyHashB64U = control;
@@ -91,7 +120,6 @@ internal sealed class TokenRoutes(EdgePeers peers)
 
     private static void WriteIssued(JsJsonWriter json, IssueTokenResponse issued)
     {
-        var claims = issued.Claims;
         json.Name("token").Value(issued.Token)
             .Name("token_hash").Value(issued.TokenHash)
             .Name("token_lane").Value("legacy")
@@ -99,6 +127,22 @@ internal sealed class TokenRoutes(EdgePeers peers)
             .Name("migration_notice");
         if (issued.MigrationNotice.Length > 0) json.Value(issued.MigrationNotice);
         else json.Null();
+        WriteTail(json, issued);
+    }
+
+    private static void WriteCanonical(JsJsonWriter json, IssueTokenResponse issued)
+    {
+        json.Name("token").Value(issued.Token)
+            .Name("token_hash").Value(issued.TokenHash)
+            .Name("token_lane").Value("canonical")
+            .ChainClaims(issued.Claims)
+            .Name("control_plane_policy_hash_b64u").Value(issued.Claims.ControlPlanePolicyHashB64U);
+        WriteTail(json, issued);
+    }
+
+    private static void WriteTail(JsJsonWriter json, IssueTokenResponse issued)
+    {
+        var claims = issued.Claims;
         json.Optional("policy_hash_b64u", claims.HasPolicyHashB64U ? claims.PolicyHashB64U : null)
             .Name("token_scope_hash_b64u").Value(issued.TokenScopeHashB64U)
             .Optional("payment_account_did", claims.HasPaymentAccountDid ? claims.PaymentAccountDid : null)

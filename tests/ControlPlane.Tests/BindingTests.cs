@@ -1,5 +1,6 @@
 using System.Text.Json;
 using ClawBureau.Protos.Control.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.ControlPlane.Tests;

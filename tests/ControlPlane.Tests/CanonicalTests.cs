@@ -1,5 +1,6 @@
 using ClawBureau.Protos.Control.V1;
 using ClawBureau.Protos.Issuance.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 using Google.Protobuf.WellKnownTypes;
 

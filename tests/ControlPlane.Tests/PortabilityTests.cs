@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using ClawBureau.Protos.Control.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.ControlPlane.Tests;

@@ -1,4 +1,5 @@
 using ClawBureau.Protos.Control.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.ControlPlane.Tests;

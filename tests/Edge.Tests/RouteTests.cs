@@ -25,7 +25,6 @@ public sealed class RouteTests(EdgeFixture edge)
     [InlineData("OPTIONS", "/v1/jwks")]
     [InlineData("GET", "/v1/tokens/issue")]
     [InlineData("PUT", "/v1/tokens/introspect")]
-    [InlineData("POST", "/v1/tokens/issue/canonical")]
     [InlineData("GET", "/v1/nothing/here?at=all")]
     public async Task Unknown_paths_and_wrong_methods_are_not_found(string method, string path) =>
         (await edge.Http.SendAsync(new HttpMethod(method), path, method == "POST" ? "{}" : null)).IsRefused(404, "NOT_FOUND", "Not found");

@@ -1,10 +1,10 @@
 using System.Text;
 using ClawBureau.Tokens;
 
-namespace ClawBureau.ControlPlane.Tests;
+namespace ClawBureau.Testing;
 
 /// <summary>Somebody with a key: an owner, a controller or an agent.</summary>
-internal sealed class Party
+public sealed class Party
 {
     private readonly byte[] _seed;
     private readonly byte[] _publicKey = new byte[Ed25519.PublicKeyLength];
