@@ -33,6 +33,9 @@ public sealed class ParsedToken
     /// <summary>The key it names; null if it names none, or something that can be no key id.</summary>
     public KeyId? KeyId { get; }
 
+    /// <summary>The whole text, ASCII; nobody may change it.</summary>
+    internal byte[] Compact => _compact;
+
     /// <summary>The ASCII bytes that are signed: header and payload with the dot between.</summary>
     internal ReadOnlySpan<byte> SigningInput => _compact.AsSpan(0, _signingInputLength);
 

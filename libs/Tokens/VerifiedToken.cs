@@ -16,6 +16,8 @@ public enum KidSource
 /// </summary>
 public sealed class VerifiedToken
 {
+    private volatile object? _derived;
+
     internal VerifiedToken(ParsedToken token, VerificationKey key, KidSource kidSource)
     {
         TokenHash = token.TokenHash;
@@ -45,6 +47,20 @@ public sealed class VerifiedToken
 
     /// <summary>Its key never signed here: it introspects as such and authorises nothing of ours.</summary>
     public bool IsForeign => Key.IsForeign;
+
+    /// <summary>
+    /// Something made of the token once and kept as long as it is, such as its wire form: the token does not change. Made twice by
+    /// two callers at one time, either may be kept.
+    /// </summary>
+    /// <param name="make">From the token alone.</param>
+    public T Derive<T>(Func<VerifiedToken, T> make)
+        where T : class
+    {
+        if (_derived is T kept) return kept;
+        var made = make(this);
+        _derived = made;
+        return made;
+    }
 
     internal VerifiedToken With(VerificationKey key) => ReferenceEquals(key, Key) ? this : new VerifiedToken(this, key);
 

@@ -21,6 +21,10 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
     // Claims, key reference, dictionary node, ring slot, and the headers of up to 25 strings.
     private const int FixedCost = 2048;
 
+    // Most hits end here, without a hash over the whole text: entries by the hash code, seeded per process, of their last characters,
+    // which are the signature's. It only says where to look; the whole text is compared. Of two with one code the later stays out.
+    private const int TailLength = 32;
+    private readonly ConcurrentDictionary<int, Entry> _byTail = new();
     private readonly ConcurrentDictionary<TokenHash, Entry> _byHash = new();
     private readonly Lock _lock = new();
     private readonly List<Entry> _ring = [];        // locked: every entry of _byHash, in no order that matters
@@ -49,6 +53,8 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
     public VerifiedToken Verify(string compact, VerificationKeySet keys, DateTimeOffset now)
     {
         ArgumentNullException.ThrowIfNull(compact);
+        if (compact.Length > TailLength && _byTail.TryGetValue(TailOf(compact), out var likely) && likely.Is(compact)
+            && TokenVerifier.TryRecheck(likely.Token, keys, now, out var current)) return likely.Use(current);
         // What is longer, or is not ASCII, cannot be here; the parser says what is wrong with it.
         if (compact.Length > TokenLimits.MaxTokenBytes) return VerifyAnew(TokenParser.Parse(compact), keys, now);
         byte[]? rented = null;
@@ -71,11 +77,7 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
         if (compact.Length <= TokenLimits.MaxTokenBytes
             && _byHash.TryGetValue(TokenHash.Of(compact), out var entry)
             && TokenVerifier.TryRecheck(entry.Token, keys, now, out var current))
-        {
-            if (!ReferenceEquals(current, entry.Token)) entry.Token = current;
-            if (!entry.Used) entry.Used = true;
-            return current;
-        }
+            return entry.Use(current);
         return VerifyAnew(TokenParser.Parse(compact), keys, now);
     }
 
@@ -83,7 +85,7 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
     {
         Interlocked.Increment(ref _misses);
         var verified = TokenVerifier.Verify(parsed, keys, now);
-        Keep(new Entry(verified, CostOf(parsed)));
+        Keep(new Entry(verified, parsed.Compact, CostOf(parsed)));
         return verified;
     }
 
@@ -100,6 +102,7 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
             while (_ring.Count >= maxTokens || _bytes + entry.Cost > maxBytes) ForgetOne();
             _ring.Add(entry);
             _byHash[entry.Token.TokenHash] = entry;
+            _byTail.TryAdd(TailOf(entry.Compact), entry);
             Volatile.Write(ref _bytes, _bytes + entry.Cost);
         }
     }
@@ -121,9 +124,19 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
             _ring.RemoveAt(_ring.Count - 1);
             _hand++;
             _byHash.TryRemove(entry.Token.TokenHash, out _);
+            _byTail.TryRemove(KeyValuePair.Create(TailOf(entry.Compact), entry));
             Volatile.Write(ref _bytes, _bytes - entry.Cost);
             return;
         }
+    }
+
+    private static int TailOf(string compact) => string.GetHashCode(compact.AsSpan(compact.Length - TailLength));
+
+    private static int TailOf(byte[] compact)
+    {
+        Span<char> tail = stackalloc char[TailLength];
+        Ascii.ToUtf16(compact.AsSpan(compact.Length - TailLength), tail, out _);
+        return string.GetHashCode(tail);
     }
 
     /// <summary>Text is at most as many UTF-16 units as the payload has bytes; each item of a list is a string of its own and two references.</summary>
@@ -131,11 +144,12 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
     {
         const int perItem = 48;
         var items = token.Claims.Audience.Values.Count + token.Claims.Scope.Count;
-        return FixedCost + 2 * Base64UrlText.DecodedLength(token.SigningInput.Length) + perItem * items;
+        return FixedCost + token.Compact.Length + 2 * Base64UrlText.DecodedLength(token.SigningInput.Length) + perItem * items;
     }
 
+    /// <param name="compact">The text, ASCII; longer than its signature.</param>
     /// <param name="cost">Bytes, estimated.</param>
-    private sealed class Entry(VerifiedToken token, int cost)
+    private sealed class Entry(VerifiedToken token, byte[] compact, int cost)
     {
         private volatile VerifiedToken _token = token;
         private volatile bool _used;
@@ -148,6 +162,17 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
         }
 
         internal int Cost { get; } = cost;
+
+        internal byte[] Compact { get; } = compact;
+
+        internal bool Is(string text) => text.Length == Compact.Length && Ascii.Equals(Compact, text);
+
+        internal VerifiedToken Use(VerifiedToken current)
+        {
+            if (!ReferenceEquals(current, _token)) _token = current;
+            if (!_used) _used = true;
+            return current;
+        }
 
         /// <summary>Set by a hit, taken back by the hand.</summary>
         internal bool Used

@@ -15,7 +15,7 @@ public sealed partial class IntrospectionEndpoint
         if (request.Tokens.Count > MostTokens)
             throw new Refusal(Reason.BatchTooLarge, $"At most {MostTokens} tokens are introspected at once", new Dictionary<string, string> { ["limit"] = $"{MostTokens}" });
         var rights = RightsOf(context);
-        var reading = await ReadAsync(request.Consistency, context.CancellationToken);
+        var reading = await ReadAsync(request.Consistency);
         var response = new BatchIntrospectTokensResponse { Revision = Mapping.ToRevision(reading.Revision) };
         response.Results.Capacity = request.Tokens.Count;
         foreach (var token in request.Tokens)
@@ -32,7 +32,7 @@ public sealed partial class IntrospectionEndpoint
     {
         if (JsText.IsBlank(request.Token)) throw Refusal.OfField(Reason.InvalidRequest, "token", "token is required");
         RightsOf(context);
-        var reading = await ReadAsync(request.Consistency, context.CancellationToken);
+        var reading = await ReadAsync(request.Consistency);
         var response = new GetTransitionMatrixResponse { Revision = Mapping.ToRevision(reading.Revision), Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt)) };
         var (verified, death, refusal) = Judge(request.Token);
         if (verified is null)

@@ -13,7 +13,7 @@ public sealed partial class IntrospectionEndpoint(
     {
         if (JsText.IsBlank(request.Token)) throw Refusal.OfField(Reason.InvalidRequest, "token", "token is required");
         var rights = RightsOf(context);
-        var reading = await ReadAsync(request.Consistency, context.CancellationToken);
+        var reading = await ReadAsync(request.Consistency);
         var answer = Answer(request.Token, rights);
         answer.Revision = Mapping.ToRevision(reading.Revision);
         answer.Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt));
@@ -21,24 +21,29 @@ public sealed partial class IntrospectionEndpoint(
     }
 
     /// <summary>How fresh the caller wants it; not said: nothing acknowledged before the call may be missing (L3).</summary>
-    private async Task<Reading> ReadAsync(Protos.Types.V1.Consistency? consistency, CancellationToken cancellationToken)
+    private Task<Reading> ReadAsync(Protos.Types.V1.Consistency? consistency) =>
+        consistency is null or { ModeCase: Protos.Types.V1.Consistency.ModeOneofCase.None or Protos.Types.V1.Consistency.ModeOneofCase.Linearizable }
+            ? follower.JoinNextRead()
+            : ReadKnownAsync(consistency);
+
+    private async Task<Reading> ReadKnownAsync(Protos.Types.V1.Consistency consistency)
     {
         var latest = follower.Latest;
-        switch (consistency?.ModeCase)
+        switch (consistency.ModeCase)
         {
             case Protos.Types.V1.Consistency.ModeOneofCase.Bounded:
                 var bound = Mapping.ToTimeSpan(consistency.Bounded);
                 if (bound is null || bound <= TimeSpan.Zero) throw Refusal.OfField(Reason.InvalidRequest, "consistency.bounded", "bounded must be positive");
-                return latest.StartedAt != 0 && time.GetElapsedTime(latest.StartedAt) <= bound ? latest : await follower.ReadIndexAsync(cancellationToken);
+                return latest.StartedAt != 0 && time.GetElapsedTime(latest.StartedAt) <= bound ? latest : await follower.JoinNextRead();
             case Protos.Types.V1.Consistency.ModeOneofCase.AtLeast:
                 var wanted = Mapping.ToRevision(consistency.AtLeast);
-                var reading = Reaches(latest) ? latest : await follower.ReadIndexAsync(cancellationToken);
+                var reading = Reaches(latest) ? latest : await follower.JoinNextRead();
                 if (reading.Revision.Epoch != wanted.Epoch) throw new Refusal(Reason.LedgerEpochMismatch);
                 return Reaches(reading) ? reading : throw new Refusal(Reason.RevisionNotReached);
 
                 bool Reaches(Reading r) => r.StartedAt != 0 && r.Revision.Epoch == wanted.Epoch && r.Revision.Seq >= wanted.Seq && r.Revision.RevocationSeq >= wanted.RevocationSeq;
             default:
-                return await follower.ReadIndexAsync(cancellationToken);
+                return await follower.JoinNextRead();
         }
     }
 

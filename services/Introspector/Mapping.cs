@@ -13,6 +13,8 @@ namespace ClawBureau.Introspector;
 /// <summary>Between the wire's types and this service's own.</summary>
 internal static class Mapping
 {
+    private static volatile LastRevision _lastRevision = new(default, new Wire.Revision());
+
     public static IntrospectTokenResponse ToInactive(TokenHash hash, Refusal refusal)
     {
         var (reason, sentence) = ToWire(refusal);
@@ -33,13 +35,14 @@ internal static class Mapping
 
     public static IntrospectTokenResponse ToAnswer(VerifiedToken token, Death? death)
     {
+        var wire = token.Derive(WireToken.Of);
         var answer = new IntrospectTokenResponse
         {
             Active = death is null,
             Revoked = death is not null,
-            TokenHash = token.TokenHash.ToString(),
-            Claims = TokenClaimsMapping.ToWire(token.Claims),
-            Kid = token.KeyId.ToString(),
+            TokenHash = wire.TokenHash,
+            Claims = wire.Claims,
+            Kid = wire.Kid,
             KidSource = ToWire(token.KidSource),
             Foreign = token.IsForeign,
         };
@@ -77,12 +80,15 @@ internal static class Mapping
         return wire;
     }
 
-    public static Wire.Revision ToRevision(Revision revision) => new()
+    public static Wire.Revision ToRevision(Revision revision)
     {
-        Epoch = revision.Epoch.ToString(),
-        Seq = revision.Seq.Value,
-        RevocationSeq = revision.RevocationSeq.Value,
-    };
+        // Everybody whom one read answered is told the same.
+        var last = _lastRevision;
+        if (last.Revision == revision) return last.Wire;
+        var wire = new Wire.Revision { Epoch = revision.Epoch.ToString(), Seq = revision.Seq.Value, RevocationSeq = revision.RevocationSeq.Value };
+        _lastRevision = new LastRevision(revision, wire);
+        return wire;
+    }
 
     /// <exception cref="Refusal">INVALID_REQUEST: the epoch is no UUID.</exception>
     public static Revision ToRevision(Wire.Revision revision) => Guid.TryParse(revision.Epoch, out var epoch)
@@ -116,5 +122,13 @@ internal static class Mapping
         {
             return null;
         }
+    }
+
+    private sealed record LastRevision(Revision Revision, Wire.Revision Wire);
+
+    /// <summary>What is said of a token in every answer about it, made once. Nobody changes the messages.</summary>
+    private sealed record WireToken(string TokenHash, string Kid, Wire.TokenClaims Claims)
+    {
+        public static WireToken Of(VerifiedToken token) => new(token.TokenHash.ToString(), token.KeyId.ToString(), TokenClaimsMapping.ToWire(token.Claims));
     }
 }

@@ -28,6 +28,22 @@ public sealed class VerifiedTokenCacheTests : IDisposable
     }
 
     [Fact]
+    public void A_text_that_ends_like_a_kept_one_is_judged_by_all_of_it()
+    {
+        var key = TestTokens.Key();
+        var keys = TestTokens.Keys(key);
+        var cache = new VerifiedTokenCache();
+        var good = TestTokens.Compact(TestTokens.Header(key), TestTokens.Payload(), key);
+        cache.Verify(good, keys, TestTokens.Now);
+        var signature = good[good.LastIndexOf('.')..];
+        var others = TestTokens.Compact(TestTokens.Header(key), TestTokens.Payload(""","jti":"other" """.TrimEnd()), key);
+        var forged = others[..others.LastIndexOf('.')] + signature;
+        Assert.Equal(Reason.TokenSignatureInvalid, TestTokens.Refused(() => cache.Verify(forged, keys, TestTokens.Now)).Reason);
+        Assert.Equal(Reason.TokenMalformed, TestTokens.Refused(() => cache.Verify(" " + good, keys, TestTokens.Now)).Reason);
+        Assert.Equal(TokenHash.Of(good), cache.Verify(good, keys, TestTokens.Now).TokenHash);
+    }
+
+    [Fact]
     public void A_hit_allocates_nothing()
     {
         var keys = TestTokens.Keys(_key);

@@ -13,7 +13,7 @@ public sealed record LedgerPoll(Revision Revision, long Beat, long KeysSeq, bool
 public sealed record LedgerSnapshot(Revision Revision, IReadOnlyList<RevocationRow> Rows, IReadOnlyList<KeyRow> Keys);
 
 /// <summary>Reads for the Introspector: one statement a poll, one snapshot a statement.</summary>
-public sealed partial class LedgerReader(NpgsqlDataSource database)
+public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisposable
 {
     /// <summary>Most rows one poll brings; a caller further behind polls again.</summary>
     public const int PollRows = 4096;
@@ -27,14 +27,61 @@ public sealed partial class LedgerReader(NpgsqlDataSource database)
          ORDER BY r.revocation_seq
         """;
 
+    private NpgsqlCommand? _poll;           // by Interlocked: null while somebody polls
+
     /// <inheritdoc cref="Migrator.RequireCurrentAsync"/>
     public Task RequireCurrentAsync(CancellationToken cancellationToken) => Migrator.RequireCurrentAsync(database, cancellationToken);
 
     /// <summary>The head and the rows after <paramref name="after"/>, oldest first.</summary>
     public async Task<LedgerPoll> PollAsync(RevocationSeq after, CancellationToken cancellationToken)
     {
-        await using var command = database.CreateCommand(PollText);
-        command.Parameters.Add(new() { Value = after.Value });
+        // Prepared once on a connection kept for it: a poll is nearly all that an idle introspection costs. Whoever takes the
+        // command has it alone, and only success puts it back.
+        var command = Interlocked.Exchange(ref _poll, null) ?? await PreparePollAsync(cancellationToken);
+        try
+        {
+            ((NpgsqlParameter<long>)command.Parameters[0]).TypedValue = after.Value;
+            var poll = await PollAsync(command, cancellationToken);
+            if (Interlocked.CompareExchange(ref _poll, command, null) is not null) await DropAsync(command);
+            return poll;
+        }
+        catch
+        {
+            await DropAsync(command);
+            throw;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _poll, null) is { } command) await DropAsync(command);
+    }
+
+    private async Task<NpgsqlCommand> PreparePollAsync(CancellationToken cancellationToken)
+    {
+        var connection = await database.OpenConnectionAsync(cancellationToken);
+        var command = new NpgsqlCommand(PollText, connection) { Parameters = { new NpgsqlParameter<long>() } };
+        try
+        {
+            await command.PrepareAsync(cancellationToken);
+            return command;
+        }
+        catch
+        {
+            await DropAsync(command);
+            throw;
+        }
+    }
+
+    private static async Task DropAsync(NpgsqlCommand command)
+    {
+        var connection = command.Connection!;
+        await command.DisposeAsync();
+        await connection.DisposeAsync();
+    }
+
+    private static async Task<LedgerPoll> PollAsync(NpgsqlCommand command, CancellationToken cancellationToken)
+    {
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         LedgerPoll? poll = null;
         var rows = new List<RevocationRow>();
