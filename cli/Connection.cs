@@ -12,16 +12,21 @@ namespace ClawBureau.Cli;
 /// </summary>
 internal sealed class Connection
 {
-    private readonly Option<string?> _state = new("--state") { Description = "State folder of a running local stack (default .claw/state)." };
+    private readonly Option<string?> _state;
     private readonly Option<string?> _address;
-    private readonly Option<string?> _ca = new("--ca-file") { Description = "PEM of the CA that signed the service's certificate (CLAW_CA_FILE)." };
-    private readonly Option<string?> _key = new("--admin-key-file") { Description = "File with the admin key (CLAW_ADMIN_KEY_FILE)." };
+    private readonly Option<string?> _ca;
+    private readonly Option<string?> _key;
+    private readonly Connection? _beside;
     private readonly string _service;
 
     /// <param name="service">Its name, such as issuer or audit-sink.</param>
-    public Connection(string service)
+    /// <param name="beside">A second service of the same verb: state, CA and key are those of the first.</param>
+    public Connection(string service, Connection? beside = null)
     {
-        _service = service;
+        (_service, _beside) = (service, beside);
+        _state = beside?._state ?? new("--state") { Description = "State folder of a running local stack (default .claw/state)." };
+        _ca = beside?._ca ?? new("--ca-file") { Description = "PEM of the CA that signed the service's certificate (CLAW_CA_FILE)." };
+        _key = beside?._key ?? new("--admin-key-file") { Description = "File with the admin key (CLAW_ADMIN_KEY_FILE)." };
         _address = new Option<string?>("--" + service) { Description = $"Address of the {service}, https://host:port; several with commas between ({Variable})." };
     }
 
@@ -33,6 +38,11 @@ internal sealed class Connection
 
     public void AddTo(Command command)
     {
+        if (_beside is not null)
+        {
+            command.Options.Add(_address);
+            return;
+        }
         command.Options.Add(_state);
         command.Options.Add(_address);
         command.Options.Add(_ca);
@@ -42,7 +52,33 @@ internal sealed class Connection
     /// <summary>Calls the service.</summary>
     /// <exception cref="UsageException">Nothing says where the service is, or what is said cannot be used.</exception>
     /// <exception cref="UnreachableException">It does not answer.</exception>
-    public async Task<T> CallAsync<T>(ParseResult parsed, Func<PeerChannel, Task<T>> call)
+    public Task<T> CallAsync<T>(ParseResult parsed, Func<PeerChannel, Task<T>> call)
+    {
+        var (addresses, options) = Resolve(parsed);
+        return CallAsync(addresses, options, call);
+    }
+
+    /// <summary>Calls each of the service's replicas, all at one time.</summary>
+    /// <returns>Per address its answer, or why there is none.</returns>
+    /// <exception cref="UsageException">Nothing says where the service is, or what is said cannot be used.</exception>
+    public async Task<IReadOnlyList<(Uri Address, T? Answer, Exception? Failure)>> CallEachAsync<T>(ParseResult parsed, Func<PeerChannel, Task<T>> call)
+        where T : class
+    {
+        var (addresses, options) = Resolve(parsed);
+        return await Task.WhenAll(addresses.All.Select(async address =>
+        {
+            try
+            {
+                return (address, await CallAsync(new PeerAddresses(address), options, call), (Exception?)null);
+            }
+            catch (Exception e) when (e is Refusal or UnreachableException or RpcException)
+            {
+                return (address, (T?)null, (Exception?)e);
+            }
+        }));
+    }
+
+    private (PeerAddresses Addresses, PeerOptions Options) Resolve(ParseResult parsed)
     {
         var described = ReadDescription(parsed.GetValue(_state) ?? DefaultStateFolder);
         var addresses = Given(parsed) ?? (described?.Services.TryGetValue(Member, out var processes) == true ? new PeerAddresses([.. processes.Select(p => p.Url)]) : null)
@@ -53,6 +89,11 @@ internal sealed class Connection
             AdminKey = ReadKey(parsed.GetValue(_key) ?? Environment.GetEnvironmentVariable("CLAW_ADMIN_KEY_FILE") ?? described?.AdminKeyFile),
         };
         if (options.CaFile is null && addresses.All[0].Scheme == Uri.UriSchemeHttps) throw new UsageException("Say which CA signed the service's certificate: --ca-file (CLAW_CA_FILE).");
+        return (addresses, options);
+    }
+
+    private async Task<T> CallAsync<T>(PeerAddresses addresses, PeerOptions options, Func<PeerChannel, Task<T>> call)
+    {
         using var channel = Create(addresses, options);
         try
         {

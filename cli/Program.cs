@@ -14,6 +14,7 @@ var root = new Command("claw", "Claw Bureau: scoped, short-lived tokens for agen
     MigrateVerb.Create(),
     TokenVerbs.Create(),
     RevokeVerb.Create(),
+    LiftVerb.Create(),
     PolicyVerbs.Create(),
     WatchVerb.Create(),
     AuditVerbs.Create(),

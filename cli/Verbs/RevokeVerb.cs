@@ -15,19 +15,33 @@ internal static class RevokeVerb
         var jti = new Option<string[]>("--jti") { Description = "Its jti." };
         var reason = new Option<string?>("--reason") { Description = "Why, for people and for the audit log." };
         var json = new Option<bool>("--json") { Description = "Print the answer as one JSON object." };
+        var groups = new GroupOptions();
         var connection = new Connection("issuer");
-        var command = new Command("revoke", "Take tokens back, for ever. Done means committed: no introspection that starts later says active.") { token, hash, jti, reason, json };
+        var wait = new AppliedWait(new Connection("introspector", connection));
+        var command = new Command("revoke", "Take tokens back: single ones for ever, whole groups until `claw lift`. Done means committed: no introspection that starts later says active.") { token, hash, jti };
+        groups.AddTo(command);
+        command.Options.Add(reason);
+        command.Options.Add(json);
         connection.AddTo(command);
+        wait.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            var request = new RevokeTokensRequest { Reason = parsed.GetValue(reason) ?? "" };
+            var request = new RevokeTokensRequest { Reason = parsed.GetValue(reason) ?? "", OwnerScope = groups.OwnerScopeOf(parsed) };
             request.Targets.AddRange((parsed.GetValue(token) ?? []).Select(t => new RevocationTarget { Token = Terminal.ReadToken(t) }));
             request.Targets.AddRange((parsed.GetValue(hash) ?? []).Select(h => new RevocationTarget { TokenHash = h }));
             request.Targets.AddRange((parsed.GetValue(jti) ?? []).Select(j => new RevocationTarget { Jti = j }));
-            if (request.Targets.Count == 0) throw new UsageException("Say which token: --token, --hash or --jti.");
+            var blocking = groups.GroupsOf(parsed);
+            if (request.Targets.Count + blocking.Count == 0) throw new UsageException($"Say what: --token, --hash, --jti, {groups.Names}.");
 
-            var response = await connection.CallAsync(parsed, c =>
+            var response = request.Targets.Count == 0 ? new RevokeTokensResponse() : await connection.CallAsync(parsed, c =>
                 new RevocationService.RevocationServiceClient(c.Calls).RevokeTokensAsync(request, cancellationToken: cancellationToken).ResponseAsync);
+            var blocked = await GroupResult.OfEachAsync(blocking, group => connection.CallAsync(parsed, async c =>
+            {
+                var answer = await new RevocationService.RevocationServiceClient(c.Calls).BlockGroupAsync(
+                    new BlockGroupRequest { Group = group, Reason = request.Reason }, cancellationToken: cancellationToken);
+                return (answer.Block, answer.Revision, answer.AlreadyBlocked ? "already_blocked" : "blocked");
+            }));
+            var report = await wait.RunAsync(parsed, GroupResult.LatestOf(blocked) ?? response.Revision, cancellationToken);
             var errors = response.Results.Where(r => r.Error is not null).Select(r => r.Error).ToList();
             if (parsed.GetValue(json))
             {
@@ -42,6 +56,8 @@ internal static class RevokeVerb
                         revocation_seq = r.Revocation?.RevocationSeq,
                         reason = r.Error is null ? null : ReasonCatalog.Of((Reason)r.Error.Reason).Code,
                     }),
+                    groups = blocked.Select(b => b.ToJson()),
+                    wait = report?.ToJson(),
                 });
             }
             else
@@ -58,8 +74,12 @@ internal static class RevokeVerb
             if (!parsed.GetValue(json))
             {
                 foreach (var failure in failures) await failure.ReportAsync();
+                foreach (var group in blocked) await group.PrintAsync();
+                report?.Print();
             }
-            return failures.Select(f => f.ExitCode).DefaultIfEmpty(ExitCode.Done).Max();
+            failures.AddRange(blocked.Select(b => b.Failure).OfType<Failure>());
+            var exit = failures.Select(f => f.ExitCode).DefaultIfEmpty(ExitCode.Done).Max();
+            return report is { IsEverywhere: false } ? Math.Max(exit, ExitCode.Unavailable) : exit;
         });
         return command;
     }

@@ -2,7 +2,8 @@ namespace ClawBureau.Ledger;
 
 /// <summary>
 /// What waits for the next batch. Mints have one bound, everything else a reserved one of its own and goes first, so that
-/// overload sheds issuance and never a revocation (DESIGN "The ledger", rule 4). Not thread-safe: its owner locks.
+/// overload sheds issuance and never a revocation (DESIGN "The ledger", rule 4). Holders of tokens may fill three quarters of the
+/// reserved one: the rest stays open to operators, whoever storms it. Not thread-safe: its owner locks.
 /// </summary>
 internal sealed class ActQueue(int mintCapacity, int reservedCapacity)
 {
@@ -15,6 +16,7 @@ internal sealed class ActQueue(int mintCapacity, int reservedCapacity)
     public bool TryAdd(PendingAct pending)
     {
         var (queue, capacity) = pending.Act.IsMint ? (_mints, mintCapacity) : (_first, reservedCapacity);
+        if (pending.Act is { IsMint: false, CallerToken: not null }) capacity -= capacity / 4;
         if (queue.Count >= capacity) return false;
         queue.AddLast(pending);
         return true;

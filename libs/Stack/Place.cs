@@ -21,7 +21,7 @@ internal sealed record Place(string Service, string Name, int Number)
         new("Issuer", "issuer", 1) { Peers = ["audit-sink"], Database = access => ("CLAW_DATABASE_ISSUER", access.Issuer) },
         new("Introspector", "introspector", 2) { Database = access => ("CLAW_DATABASE_INTROSPECTOR", access.Introspector) },
         new("Verifier", "verifier", 3) { Peers = ["issuer", "introspector"] },
-        new("AuditSink", "audit-sink", 4) { Database = access => ("CLAW_DATABASE_AUDIT", access.Audit) },
+        new("AuditSink", "audit-sink", 4) { Peers = ["introspector"], Database = access => ("CLAW_DATABASE_AUDIT", access.Audit) },
     ];
 
     /// <summary>Names of the services it calls.</summary>

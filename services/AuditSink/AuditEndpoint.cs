@@ -53,6 +53,7 @@ public sealed class AuditEndpoint(AuditLog log, EntryReader entries, AuditDataba
     public override async Task<ListEventsResponse> ListEvents(ListEventsRequest request, ServerCallContext context)
     {
         var filter = Mapping.ToFilter(request.Filter);
+        filter = filter with { OwnerDid = context.GetCaller().OwnerScopeWithin(filter.OwnerDid ?? "") };
         int pageSize = Mapping.ToPageSize(request.PageSize);
         var after = ReadPageToken(request);
         var page = await ReadAsync(() => entries.ListAsync(filter, request.Ascending, after, pageSize, context.CancellationToken));
@@ -69,6 +70,7 @@ public sealed class AuditEndpoint(AuditLog log, EntryReader entries, AuditDataba
     {
         Caller.AdminKey key => key.HasScope(PayloadScope),
         Caller.Service service => service.ServiceName == Operator,
+        Caller.Token => true,           // of what is its owner's, which is all it is shown
         _ => false,
     };
 

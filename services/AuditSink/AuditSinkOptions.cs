@@ -1,4 +1,5 @@
 using ClawBureau.Hosting;
+using ClawBureau.Hosting.Peers;
 
 namespace ClawBureau.AuditSink;
 
@@ -7,6 +8,9 @@ public sealed class AuditSinkOptions
 {
     /// <summary>CLAW_DATABASE_AUDIT: the audit log's database as role claw_audit; another one than the ledger's outlives its loss. Required.</summary>
     public required string Database { get; init; }
+
+    /// <summary>CLAW_INTROSPECTOR: who is asked about the tokens of callers; several addresses with commas between. Without it no token opens anything here.</summary>
+    public PeerAddresses? Introspector { get; init; }
 
     /// <summary>Events that may wait. 65,536; beyond it appends are refused with AUDIT_OVERLOADED.</summary>
     public int QueueEvents { get; init; } = 65_536;
@@ -29,5 +33,6 @@ public sealed class AuditSinkOptions
     public static AuditSinkOptions Read(Settings settings) => new()
     {
         Database = settings.Required("CLAW_DATABASE_AUDIT", "to a connection string of role claw_audit; `claw migrate` makes the role"),
+        Introspector = PeerAddresses.Read(settings, "CLAW_INTROSPECTOR"),
     };
 }

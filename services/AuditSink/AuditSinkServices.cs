@@ -1,4 +1,5 @@
 using ClawBureau.Hosting;
+using ClawBureau.Hosting.Callers;
 
 namespace ClawBureau.AuditSink;
 
@@ -12,6 +13,8 @@ public static class AuditSinkServices
         services.AddSingleton<LookupIndex>();
         services.AddSingleton<AuditLog>();
         services.AddSingleton<EntryReader>();
+        services.AddSingleton<CallerTokenPeer>();
+        services.AddSingleton<ICallerTokens>(s => s.GetRequiredService<CallerTokenPeer>());
         services.AddHostedService(s => s.GetRequiredService<AuditLog>());
         services.AddHostedService(s => s.GetRequiredService<LookupIndex>());
     }

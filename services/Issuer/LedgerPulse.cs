@@ -37,7 +37,7 @@ public sealed class LedgerPulse(
                 {
                     await Migrator.RequireCurrentAsync(ledger.Source, stoppingToken);
                     await CompareClocksAsync(stoppingToken);
-                    await ledger.Reader.RaiseLongestTtlAsync(options.Policy.Tiers.Values.Select(tier => (long)tier.MaxTtl.TotalSeconds).DefaultIfEmpty().Max(), stoppingToken);
+                    await ledger.Reader.RaiseLongestTtlAsync(PolicyBook.LongestTtlOf(options.Policy), stoppingToken);
                     await keys.AnnounceAsync(stoppingToken);
                     announced = true;
                 }

@@ -24,6 +24,9 @@ public sealed class PolicyBook(LedgerReads ledger, IssuerOptions options, Contro
     public static bool Decides(Refusal refusal) =>
         refusal.Metadata.ContainsKey("rule") || refusal.Reason is Reason.PolicyTierUnknown or Reason.PolicyConfigInvalid;
 
+    /// <summary>The longest life that a tier gives, in seconds.</summary>
+    public static long LongestTtlOf(ScopePolicy policy) => policy.Tiers.Values.Select(tier => (long)tier.MaxTtl.TotalSeconds).DefaultIfEmpty().Max();
+
     /// <summary>To judge by; not older than the control view.</summary>
     /// <exception cref="Refusal">LEDGER_UNAVAILABLE; POLICY_CONFIG_INVALID: this build cannot read what the ledger has.</exception>
     public ValueTask<PolicyInForce> CurrentAsync(CancellationToken cancellationToken) =>

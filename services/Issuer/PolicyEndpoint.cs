@@ -38,6 +38,8 @@ public sealed class PolicyEndpoint(PolicyBook policies, LedgerReads ledger, Ledg
         if (policy.Version == options.Policy.Version && policy.ToDocument() != options.Policy.ToDocument())
             throw VersionTaken(policy.Version);
 
+        // Before it is in force: what is revoked unseen is kept for the longest life there ever was.
+        await AskAsync(reader => reader.RaiseLongestTtlAsync(PolicyBook.LongestTtlOf(policy), context.CancellationToken));
         var outcome = await writer.AppendAsync(new PolicyAct
         {
             Caller = context.GetCaller().Name,

@@ -106,6 +106,24 @@ public sealed class CallerTokenTests
     }
 
     [Fact]
+    public async Task Holders_of_tokens_never_fill_the_queue_of_operators()
+    {
+        await using var ledger = await LedgerFixture.StartAsync(new LedgerOptions { ReservedQueue = 8 });
+        var caller = Acts.Mint();
+        await ledger.Writer.AppendAsync(caller, CancellationToken.None);
+        Task<ActOutcome> Revoke(int i, ActingToken? token) => ledger.Writer.AppendAsync(Acts.Revoke(TokenHash.Of($"{i}")) with { CallerToken = token }, CancellationToken.None);
+        await using var held = await ledger.HoldHeadAsync();
+        var running = ledger.Writer.AppendAsync(Acts.Mint(), CancellationToken.None);
+        await ledger.WaitForWaitersAsync(1);
+        var queued = Enumerable.Range(0, 6).Select(i => Revoke(i, Acts.Token(caller))).ToList();
+        Assert.Equal(Reason.LedgerOverloaded, (await Assert.ThrowsAsync<Refusal>(() => Revoke(6, Acts.Token(caller)))).Reason);
+        queued.AddRange(Enumerable.Range(7, 2).Select(i => Revoke(i, null)));
+        await held.CommitAsync();
+        await running;
+        Assert.All(await Task.WhenAll(queued), a => Assert.Equal(Verdict.Recorded, a.Verdict));
+    }
+
+    [Fact]
     public async Task Who_acted_stands_in_the_event_with_the_hash_of_his_token()
     {
         await using var ledger = await LedgerFixture.StartAsync();

@@ -52,7 +52,8 @@ public sealed class CliPageTests(StackFixture fixture)
     [InlineData("token issue", 0, "--sub", Agent, "--aud", "a", "--scope", "clawproxy:call", "--state", "STATE")]
     [InlineData("token introspect", 0, "TOKEN", "--state", "STATE")]
     [InlineData("token inspect", 0, "TOKEN")]
-    [InlineData("revoke", 0, "--token", "TOKEN", "--state", "STATE")]
+    [InlineData("revoke", null, "--token", "TOKEN", "--mission", "a mission of the page", "--wait", "5s", "--state", "STATE")]
+    [InlineData("lift", 0, "--mission", "a mission of the page", "--state", "STATE")]
     [InlineData("watch", 0, "--from", "CURSOR", "--count", "1", "--state", "STATE")]
     [InlineData("status", 0, "--state", "STATE")]
     [InlineData("doctor", null, "--state", "STATE")]
@@ -62,6 +63,7 @@ public sealed class CliPageTests(StackFixture fixture)
         var issued = await Claw.RunAsync("token", "issue", "--sub", Agent, "--aud", "a", "--scope", "clawproxy:call", "--state", fixture.Stack.StateFolder);
         Assert.True(issued.Code == 0, issued.All);
         var token = issued.Out.Trim();
+        if (verb == "lift") await Claw.RunAsync("revoke", "--mission", arguments[1], "--state", fixture.Stack.StateFolder);
         if (verb == "watch") await Claw.RunAsync("revoke", "--token", token, "--reason", "shown", "--state", fixture.Stack.StateFolder);
         var now = JsonDocument.Parse((await Claw.RunAsync("token", "introspect", token, "--json", "--state", fixture.Stack.StateFolder)).LastLine).RootElement;
         var revision = now.GetProperty("revision");

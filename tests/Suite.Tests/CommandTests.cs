@@ -103,6 +103,30 @@ public sealed class CommandTests(StackFixture fixture)
     }
 
     [Fact]
+    public async Task Revoke_takes_back_a_whole_mission_and_lift_lets_it_have_new_tokens_not_the_old_ones()
+    {
+        var mission = $"mission {Guid.NewGuid()}";
+        async Task<Ran> IssueAsync() => await RunAsync(["token", "issue", "--sub", "did:key:zAgent", "--aud", "a", "--scope", "clawproxy:call", "--mission", mission]);
+        var before = (await IssueAsync()).Out.Trim();
+
+        var blocked = await RunAsync(["revoke", "--mission", mission, "--reason", "lost", "--wait", "5s"]);
+        Assert.True(blocked.Code == 0, blocked.All);
+        Assert.StartsWith("blocked\n", blocked.Out, StringComparison.Ordinal);
+        Assert.Contains("applied everywhere after", blocked.Out, StringComparison.Ordinal);
+        Assert.Equal(1, (await RunAsync(["token", "introspect", before])).Code);
+        IsRefusal(await IssueAsync(), "MISSION_BLOCKED");
+        Assert.Equal("already_blocked", JsonOf(await RunAsync(["revoke", "--mission", mission, "--json"])).GetProperty("groups")[0].GetProperty("status").GetString());
+
+        var lifted = await RunAsync(["lift", "--mission", mission, "--json"]);
+        Assert.Equal((0, "lifted"), (lifted.Code, JsonOf(lifted).GetProperty("groups")[0].GetProperty("status").GetString()));
+        Assert.Equal(1, (await RunAsync(["token", "introspect", before])).Code);
+        Assert.Equal(0, (await RunAsync(["token", "introspect", (await IssueAsync()).Out.Trim()])).Code);
+        IsRefusal(await RunAsync(["lift", "--mission", "never blocked"]), "BLOCK_NOT_FOUND");
+        Assert.Equal(2, (await RunAsync(["lift"])).Code);
+        Assert.Equal(2, (await RunAsync(["revoke", "--mission", mission, "--wait", "soon"])).Code);
+    }
+
+    [Fact]
     public async Task One_target_that_cannot_be_revoked_fails_no_other()
     {
         var token = await TokenAsync();

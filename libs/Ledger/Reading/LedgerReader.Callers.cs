@@ -30,10 +30,11 @@ public sealed partial class LedgerReader
     }
 
     /// <summary>Raises the longest life that a token could ever be given here; never lowers it.</summary>
-    public async Task RaiseLongestTtlAsync(long seconds, CancellationToken cancellationToken)
+    /// <returns>Rows changed: 0 where it was as long already.</returns>
+    public async Task<int> RaiseLongestTtlAsync(long seconds, CancellationToken cancellationToken)
     {
         await using var command = database.CreateCommand("UPDATE ledger.head SET longest_ttl = $1 WHERE longest_ttl < $1");
         command.Parameters.Add(new() { Value = seconds });
-        await command.ExecuteNonQueryAsync(cancellationToken);
+        return await command.ExecuteNonQueryAsync(cancellationToken);
     }
 }
