@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Security.Cryptography.X509Certificates;
 using ClawBureau.Hosting;
 using ClawBureau.Hosting.Peers;
 using ClawBureau.Stack;
@@ -47,6 +48,34 @@ internal sealed class Connection
         command.Options.Add(_address);
         command.Options.Add(_ca);
         command.Options.Add(_key);
+    }
+
+    /// <summary>What an HTTP service answers to a GET without a credential.</summary>
+    /// <returns>Null where nothing says where the service is.</returns>
+    /// <exception cref="UsageException">What is said cannot be used.</exception>
+    /// <exception cref="UnreachableException">It does not answer, or not with 200.</exception>
+    public async Task<byte[]?> GetAsync(ParseResult parsed, string path, CancellationToken cancellationToken)
+    {
+        var described = ReadDescription(parsed.GetValue(_state) ?? DefaultStateFolder);
+        var address = Given(parsed)?.All[0] ?? (described?.Services.TryGetValue(Member, out var processes) == true ? processes[0].Url : null);
+        if (address is null) return null;
+        using var handler = new SocketsHttpHandler();
+        if ((parsed.GetValue(_ca) ?? Environment.GetEnvironmentVariable("CLAW_CA_FILE") ?? described?.CaFile) is { } ca)
+        {
+            if (!File.Exists(ca)) throw new UsageException($"The CA file {ca} does not exist.");
+            var anchor = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            anchor.CustomTrustStore.Add(X509CertificateLoader.LoadCertificateFromFile(ca));
+            handler.SslOptions.CertificateChainPolicy = anchor;
+        }
+        using var client = new HttpClient(handler) { BaseAddress = address, Timeout = TimeSpan.FromSeconds(10) };
+        try
+        {
+            return await client.GetByteArrayAsync(path, cancellationToken);
+        }
+        catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
+        {
+            throw new UnreachableException($"the {_service} at {address} does not answer {path} ({e.Message.TrimEnd('.')})", e);
+        }
     }
 
     /// <summary>Calls the service.</summary>

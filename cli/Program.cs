@@ -16,6 +16,7 @@ var root = new Command("claw", "Claw Bureau: scoped, short-lived tokens for agen
     RevokeVerb.Create(),
     LiftVerb.Create(),
     PolicyVerbs.Create(),
+    KeyVerbs.Create(),
     WatchVerb.Create(),
     AuditVerbs.Create(),
 };

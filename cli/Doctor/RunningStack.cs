@@ -135,7 +135,7 @@ internal static class RunningStack
     {
         var told = string.Join(", ", keys.Keys.Select(k => $"{k.Kid} {Name(k.State)}{(k.NotAfter is { } until ? $" until {until.ToDateTimeOffset():yyyy-MM-dd HH:mm}Z" : "")}"));
         if (!keys.Keys.Any(k => k.Kid == keys.ActiveKid && k.CanSign))
-            return Diagnosis.Problem("keys", $"no active key signs ({told})", "Give the Issuer a signing key: SCOPE_SIGNING_KEY_FILE, or SCOPE_SIGNING_KEYS_JSON.");
+            return Diagnosis.Problem("keys", $"no active key signs ({told})", "Give it one: `claw keys rotate --emergency` where the Issuer has a key folder, else SCOPE_SIGNING_KEY_FILE or SCOPE_SIGNING_KEYS_JSON.");
         var endless = keys.Keys.Where(k => k.State == KeyState.VerifyOnly && k.NotAfter is null).Select(k => k.Kid).ToList();
         return endless.Count > 0
             ? Diagnosis.Warning("keys", $"{string.Join(", ", endless)} is accepted without an end ({told})", "Give it a not_after_unix in SCOPE_VERIFY_PUBLIC_KEYS_JSON.")

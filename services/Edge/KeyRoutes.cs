@@ -1,3 +1,4 @@
+using ClawBureau.Hosting.Keys;
 using ClawBureau.Protos.Keys.V1;
 using ClawBureau.Tokens;
 
@@ -14,8 +15,7 @@ internal sealed class KeyRoutes(EdgePeers peers, TimeProvider time)
     public async Task<Answer> JwksAsync(EdgeCall call)
     {
         var keys = await ReadAsync(call);
-        TokenAlgorithm? algorithm = !keys.JwsAlgMixed && TokenAlgorithms.TryParse(keys.JwsAlg, out var named) ? named : null;
-        return new Answer(StatusCodes.Status200OK, JsonWebKeys.Write(SetOf(keys).AcceptedAt(time.GetUtcNow()), algorithm))
+        return new Answer(StatusCodes.Status200OK, KeyDocuments.Jwks(keys, time.GetUtcNow()))
         {
             CacheControl = $"public, max-age={keys.JwksMaxAge.Seconds}",
         };
@@ -34,9 +34,7 @@ internal sealed class KeyRoutes(EdgePeers peers, TimeProvider time)
     public async Task<Answer> RotationContractAsync(EdgeCall call)
     {
         var keys = await ReadAsync(call);
-        var signing = keys.Keys.Where(key => key.CanSign && key.Kid != keys.ActiveKid).Select(key => key.Kid).Prepend(keys.ActiveKid);
-        var contract = RotationContract.Of(SetOf(keys), [.. signing.Select(KeyId.Parse)], keys.Overlap.Seconds, time.GetUtcNow());
-        return new Answer(StatusCodes.Status200OK, contract.ToJson());
+        return new Answer(StatusCodes.Status200OK, KeyDocuments.Contract(keys, time.GetUtcNow()).ToJson());
     }
 
     public async Task<Answer> LatestSnapshotAsync(EdgeCall call)
@@ -84,7 +82,4 @@ internal sealed class KeyRoutes(EdgePeers peers, TimeProvider time)
     }
 
     private async Task<KeySet> ReadAsync(EdgeCall call) => (await peers.Keys.GetKeySetAsync(new(), call.Options)).KeySet;
-
-    private static VerificationKeySet SetOf(KeySet keys) => VerificationKeySet.From(keys.Keys.Select(key => (
-        KeyId.Parse(key.Kid), key.PublicKey.ToByteArray(), Tokens.KeyState.VerifyOnly, key.NotAfter?.Seconds, key.Foreign)));
 }

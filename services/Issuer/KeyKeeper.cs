@@ -103,7 +103,7 @@ public sealed class KeyKeeper(LedgerReads ledger, LedgerWriter writer, ControlVi
 
             long now = reading.Now.ToUnixTimeSeconds(), cutOff = CutOff(reading);
             // Every copy of the JWKS that lacks the key must have expired; unless there is no time for that.
-            activatesAt = order.Emergency ? now : next.ActivatesAt ?? Math.Max(now, (next.PublishedAt ?? now) + (long)Math.Ceiling((options.JwksMaxAge + options.ActivationMargin).TotalSeconds));
+            activatesAt = order.Emergency ? now : next.ActivatesAt ?? Math.Max(now, (next.PublishedAt ?? now + 1) + (long)Math.Ceiling((options.JwksMaxAge + options.ActivationMargin).TotalSeconds));
             var begun = states.Rotating(next, activatesAt, order.Overlap is { } overlap ? (long)overlap.TotalSeconds : next.Overlap);
             states = states.With(begun);
             var changes = appeared.Concat(begun).Concat(activatesAt <= now ? states.Due(now, cutOff, IsHeld) : []);

@@ -1,3 +1,4 @@
+using ClawBureau.Hosting;
 using ClawBureau.Hosting.Keys;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Tokens;
@@ -12,7 +13,7 @@ public sealed class KeySource
 {
     private volatile IReadOnlyList<SigningKey> _held = [];
 
-    /// <exception cref="ClawBureau.Hosting.StartRefused">The folder holds what it must not.</exception>
+    /// <exception cref="StartRefused">The folder holds what it must not.</exception>
     public KeySource(KeyFolder folder, IReadOnlyList<VerificationKey> verifyOnly)
     {
         (Folder, VerifyOnly) = (folder, verifyOnly);
@@ -36,6 +37,20 @@ public sealed class KeySource
     public SigningKey? Find(KeyId keyId)
     {
         if (Ring is not null) return Ring.FindSigningKey(keyId);
+        if (FindHeld(keyId) is { } held) return held;
+        try
+        {
+            Reload();               // another replica may have made it a moment ago
+        }
+        catch (StartRefused)
+        {
+            return null;            // the keeper says what is wrong with the folder
+        }
+        return FindHeld(keyId);
+    }
+
+    private SigningKey? FindHeld(KeyId keyId)
+    {
         foreach (var key in _held)
             if (key.KeyId == keyId) return key;
         return null;
@@ -55,7 +70,7 @@ public sealed class KeySource
     internal static string MissingSeed(KeyId active) => $"The ledger's active key {active} is not among this Issuer's keys: it signs nothing until the seed is there";
 
     /// <summary>Reads the folder again, if it changed.</summary>
-    /// <exception cref="ClawBureau.Hosting.StartRefused">The folder holds what it must not; what was read before stays.</exception>
+    /// <exception cref="StartRefused">The folder holds what it must not; what was read before stays.</exception>
     public void Reload()
     {
         if (Folder is not null) _held = Folder.Read();

@@ -57,6 +57,10 @@ public sealed class CliPageTests(StackFixture fixture)
     [InlineData("watch", 0, "--from", "CURSOR", "--count", "1", "--state", "STATE")]
     [InlineData("status", 0, "--state", "STATE")]
     [InlineData("doctor", null, "--state", "STATE")]
+    [InlineData("keys list", 0, "--state", "STATE")]
+    [InlineData("keys contract", 0, "--state", "STATE")]
+    [InlineData("keys jwks", 0, "--state", "STATE")]
+    [InlineData("keys smoke", 0, "--state", "STATE")]
     [InlineData("audit list", 0, "--hash", "HASH", "--limit", "1", "--state", "STATE")]
     public async Task The_json_shown_has_the_members_that_are_printed(string verb, int? code, params string[] arguments)
     {

@@ -15,8 +15,17 @@ public sealed class IssuerKeySource(CallInvoker issuer, PeerCalls calls) : IKeyS
     public async Task<KeyReading> ReadAsync(CancellationToken cancellationToken)
     {
         var answer = await calls.AskAsync(token => _keys.GetKeySetAsync(new GetKeySetRequest { IncludeRetired = true }, cancellationToken: token).ResponseAsync, cancellationToken);
-        var keys = VerificationKeySet.From(answer.KeySet.Keys.Select(key => (ToKeyId(key.Kid), key.PublicKey.ToByteArray(), ToState(key.State), key.NotAfter?.Seconds, key.Foreign)));
-        return new KeyReading(keys, answer.KeySet.Epoch, answer.KeySet.Seq);
+        var keys = new KeyStates(answer.KeySet.Keys.Select(key => new KeyEntry
+        {
+            KeyId = ToKeyId(key.Kid),
+            PublicKey = key.PublicKey.ToByteArray(),
+            State = ToState(key.State),
+            NotAfter = key.NotAfter?.Seconds,
+            IsForeign = key.Foreign,
+            IsRevoked = key.Revoked,
+            PublishedAt = key.PublishedAt?.Seconds,
+        }));
+        return new KeyReading(keys.ToVerificationKeys(), answer.KeySet.Epoch, answer.KeySet.Seq);
     }
 
     private static KeyId ToKeyId(string kid) => KeyId.TryParse(kid, out var keyId) ? keyId : throw new Refusal(Reason.SigningConfigInvalid, "The Issuer names a key by something that is no key id");

@@ -38,7 +38,7 @@ internal sealed class KeyStatement(IReadOnlyList<PendingAct> pending) : ActState
         -- The active one last: the row it replaces has made room in the index by then.
         written AS (
           INSERT INTO ledger.keys AS k (kid, public_key, state, not_after, is_foreign, can_sign, revoked, activates_at, overlap, place, seq, published_at)
-          SELECT s.kid, s.public_key, s.state, s.not_after, s.is_foreign, s.can_sign, s.revoked, s.activates_at, s.overlap, s.place, x.seq, extract(epoch FROM h.now)::bigint
+          SELECT s.kid, s.public_key, s.state, s.not_after, s.is_foreign, s.can_sign, s.revoked, s.activates_at, s.overlap, s.place, x.seq, floor(extract(epoch FROM h.now))::bigint
             FROM accepted x CROSS JOIN head h CROSS JOIN stated s ORDER BY s.state = {{(short)KeyState.Active}}
           ON CONFLICT (kid) DO UPDATE SET state = excluded.state, not_after = excluded.not_after, is_foreign = excluded.is_foreign, can_sign = excluded.can_sign,
              revoked = excluded.revoked, activates_at = excluded.activates_at, overlap = excluded.overlap, place = excluded.place, seq = excluded.seq
