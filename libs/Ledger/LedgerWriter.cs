@@ -115,6 +115,7 @@ public sealed class LedgerWriter : BackgroundService
     /// <summary>Writes acts and answers each of them, whatever happens.</summary>
     private async Task WriteAsync(IReadOnlyList<PendingAct> acts)
     {
+        using var span = BatchTrace.Begin(acts);
         try
         {
             _connection ??= await ConnectAsync();

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace ClawBureau.Ledger;
 
 /// <summary>An act in the queue and the answer somebody waits for.</summary>
@@ -6,6 +8,9 @@ internal sealed class PendingAct(Act act)
     private readonly TaskCompletionSource<ActOutcome> _answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public Act Act { get; } = act;
+
+    /// <summary>The call that waits for it.</summary>
+    public ActivityContext Trace { get; } = BatchTrace.Current;
 
     /// <summary>Place in the batch; set by the batch, never reused across batches.</summary>
     public int Ordinal { get; set; }

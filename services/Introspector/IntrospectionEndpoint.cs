@@ -1,4 +1,5 @@
 using ClawBureau.Hosting.Calls;
+using ClawBureau.Hosting.Telemetry;
 using ClawBureau.Protos.Introspection.V1;
 using ClawBureau.Tokens;
 using Grpc.Core;
@@ -11,12 +12,15 @@ public sealed partial class IntrospectionEndpoint(
 {
     public override async Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
     {
+        long started = time.GetTimestamp();
         if (JsText.IsBlank(request.Token)) throw Refusal.OfField(Reason.InvalidRequest, "token", "token is required");
         var rights = RightsOf(context);
         var reading = await ReadAsync(request.Consistency);
         var answer = Answer(request.Token, rights);
         answer.Revision = Mapping.ToRevision(reading.Revision);
         answer.Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt));
+        SuiteMetrics.IntrospectionDuration.Record(
+            time.GetElapsedTime(started).TotalSeconds, new KeyValuePair<string, object?>("result", answer.Active ? "active" : answer.Revoked ? "revoked" : "inactive"));
         return answer;
     }
 

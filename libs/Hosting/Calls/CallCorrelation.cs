@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using ClawBureau.Tokens;
 using Grpc.Core;
 using Microsoft.AspNetCore.Http;
@@ -6,7 +7,9 @@ using Microsoft.AspNetCore.Http;
 namespace ClawBureau.Hosting.Calls;
 
 /// <summary>What ties a call to the caller's own records, and to ours.</summary>
-/// <param name="TraceId">Metadata <c>x-trace-id</c>, else the trace id of W3C <c>traceparent</c>, else a new <c>trc_UUID</c>.</param>
+/// <param name="TraceId">
+/// Metadata <c>x-trace-id</c>, else the trace id of W3C <c>traceparent</c>, else that of the trace that is recorded, else a new <c>trc_UUID</c>.
+/// </param>
 /// <param name="CorrelationId">Metadata <c>x-correlation-id</c>, if any.</param>
 /// <param name="CallId">Of this one call, made here; names its log entries.</param>
 public sealed record CallCorrelation(string TraceId, string? CorrelationId, string CallId)
@@ -29,10 +32,13 @@ public sealed record CallCorrelation(string TraceId, string? CorrelationId, stri
     /// <exception cref="Refusal">
     /// An id is too long, or not printable ASCII: it is written to the ledger as it stands and echoed, so it is never cut or replaced.
     /// </exception>
-    public static CallCorrelation Of(IHeaderDictionary headers, string callId) => new(
-        IdIn(headers, TraceHeader) ?? TraceIdOf(headers.TraceParent.ToString()) ?? $"trc_{Guid.NewGuid()}",
-        IdIn(headers, CorrelationHeader),
-        callId);
+    public static CallCorrelation Of(IHeaderDictionary headers, string callId)
+    {
+        var recorded = Activity.Current is { Recorded: true } call ? call : null;
+        var traceId = IdIn(headers, TraceHeader) ?? TraceIdOf(headers.TraceParent.ToString()) ?? recorded?.TraceId.ToString() ?? $"trc_{Guid.NewGuid()}";
+        recorded?.SetTag("claw.trace_id", traceId);     // by which the ledger's acts are found from the trace, and it from them
+        return new(traceId, IdIn(headers, CorrelationHeader), callId);
+    }
 
     private static string? IdIn(IHeaderDictionary headers, string name)
     {

@@ -13,7 +13,7 @@ namespace ClawBureau.Hosting.Telemetry;
 /// </summary>
 internal sealed class TelemetryExport(Settings settings, IHostEnvironment environment) : IHostedService, IDisposable
 {
-    private static readonly string[] Sources = ["Microsoft.AspNetCore", "System.Net.Http", "Npgsql"];
+    private static readonly string[] Sources = [SuiteMetrics.MeterName, "Microsoft.AspNetCore", "System.Net.Http", "Npgsql"];
     private static readonly string[] Meters =
         [SuiteMetrics.MeterName, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Net.Http", "System.Runtime", "Npgsql"];
 
