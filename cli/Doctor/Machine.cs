@@ -124,7 +124,7 @@ internal static class Machine
 
     internal static Diagnosis Ports(int portBase)
     {
-        var wanted = Place.Built.Select(p => portBase + 10 * p.Number).Append(portBase + Place.PlainHttpOffset).ToHashSet();
+        var wanted = Place.All.Select(p => portBase + 10 * p.Number).Append(portBase + Place.PlainHttpOffset).ToHashSet();
         var taken = IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners()
             .Where(l => wanted.Contains(l.Port) && (IPAddress.IsLoopback(l.Address) || l.Address.Equals(IPAddress.Any) || l.Address.Equals(IPAddress.IPv6Any))).Select(l => l.Port).Distinct().Order().ToList();
         return taken.Count == 0

@@ -1,11 +1,15 @@
 using System.CommandLine;
 using System.Diagnostics;
+using System.Net.Http.Json;
+using System.Text.Json;
 using ClawBureau.Hosting.Peers;
 using ClawBureau.Hosting.Refusals;
+using ClawBureau.Protos.Audit.V1;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Protos.Introspection.V1;
 using ClawBureau.Protos.Issuance.V1;
 using ClawBureau.Protos.Revocation.V1;
+using ClawBureau.Protos.Verification.V1;
 using ClawBureau.Stack;
 using ClawBureau.Tokens;
 using Google.Protobuf.WellKnownTypes;
@@ -17,6 +21,8 @@ namespace ClawBureau.Cli.Verbs;
 /// <summary>`claw demo`: a fresh stack, one token's life, and everything gone again.</summary>
 internal static class DemoVerb
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
     public static Command Create()
     {
         var json = new Option<bool>("--json") { Description = "Print {\"ok\":…,\"steps\":[…]} as the last line of stdout." };
@@ -45,17 +51,22 @@ internal static class DemoVerb
         LocalStack? stack = null;
         try
         {
-            await story.StepAsync("start", "A fresh stack: PostgreSQL, an Issuer, an Introspector, TLS between all of them.", async () =>
+            await story.StepAsync("start", "A fresh stack: PostgreSQL, all five services, TLS between all of them.", async () =>
             {
-                stack = await LocalStack.StartAsync(new StackOptions { Database = AdminDatabase.Read() }, line => story.Say(line), cancellationToken);
+                stack = await LocalStack.StartAsync(new StackOptions { Database = AdminDatabase.Read(), PlainHttp = true }, line => story.Say(line), cancellationToken);
                 return null;
             });
             using var issuing = PeerChannel.Create(stack!.Issuer.Address, stack.Peer);
             using var introspecting = PeerChannel.Create(stack.Introspector.Address, stack.Peer);
+            using var verifying = PeerChannel.Create(stack.First("verifier").Address, stack.Peer);
+            using var auditing = PeerChannel.Create(stack.First("audit-sink").Address, stack.Peer);
+            using var edge = new HttpClient { BaseAddress = stack.EdgeHttp, Timeout = Patience };
             var issuance = new IssuanceService.IssuanceServiceClient(issuing.Calls);
             var revocation = new RevocationService.RevocationServiceClient(issuing.Calls);
             var introspection = new IntrospectionService.IntrospectionServiceClient(introspecting.Calls);
             var feed = new FeedService.FeedServiceClient(introspecting.Calls);
+            var verification = new VerificationService.VerificationServiceClient(verifying.Calls);
+            var audit = new AuditService.AuditServiceClient(auditing.Calls);
 
             // What an OpenClaw plugin asks for.
             var request = new IssueTokenRequest
@@ -100,6 +111,12 @@ internal static class DemoVerb
                 Require(answer.Active && !answer.Revoked, $"the token is not active: {answer.InactiveSentence}");
                 return $"active, for {answer.Claims.Aud.Values[0]}, scope {answer.Claims.Scope[0]}, mission {answer.Claims.MissionId}";
             });
+            await story.StepAsync("verify", "Another one asks the Verifier, which holds the keys and follows the revocations.", async () =>
+            {
+                var answer = await verification.VerifyTokenAsync(new VerifyTokenRequest { Token = issued.Token }, cancellationToken: cancellationToken);
+                Require(answer.Verdict.Status == VerificationStatus.Valid, $"the token is not valid: {answer.Verdict.Sentence}");
+                return $"valid, decided {(answer.Confidence.Source == VerificationSource.Offline ? "offline" : "by introspection")} on revocations {answer.Confidence.RevocationAge.ToTimeSpan().TotalMilliseconds:0} ms old";
+            });
 
             using var watch = feed.WatchRevocations(cancellationToken: cancellationToken);
             Task<(Events Events, long At)> streamed = null!;
@@ -133,6 +150,19 @@ internal static class DemoVerb
                 var delay = Stopwatch.GetElapsedTime(answered, at).TotalMilliseconds;
                 return $"revocation {events.FirstRevocationSeq}, {(delay < 0 ? "before the operator had his answer" : $"{delay:0.#} ms after the operator had his answer")}";
             });
+            await story.StepAsync("verify-revoked", "Over HTTP, the runbook's last step: the verifier refuses the token from now on.", async () =>
+            {
+                using var answer = await edge.PostAsJsonAsync("/v1/verify/token-control", new { token = issued.Token }, cancellationToken);
+                var verdict = await answer.Content.ReadFromJsonAsync<JsonElement>(cancellationToken);
+                var code = verdict.TryGetProperty("error", out var error) ? error.GetProperty("code").GetString() : "none";
+                Require(code == "REVOKED", $"the verifier answers {(int)answer.StatusCode} {code}");
+                return $"POST {edge.BaseAddress}v1/verify/token-control: {(int)answer.StatusCode} {code}";
+            });
+            await story.StepAsync("audit", "The auditor reads what happened, in the audit log.", async () =>
+            {
+                var entries = await ReadAuditAsync(audit, issued.TokenHash, cancellationToken);
+                return string.Join("\n    ", entries.Select(e => $"entry {e.Index}: {e.Source} seq {e.Seq} {e.Kind}"));
+            });
         }
         finally
         {
@@ -154,11 +184,25 @@ internal static class DemoVerb
         return (frame.Events, Stopwatch.GetTimestamp());
     }
 
+    /// <summary>The acts about the token; the log has them a moment after the ledger.</summary>
+    private static async Task<IReadOnlyList<Entry>> ReadAuditAsync(AuditService.AuditServiceClient audit, string tokenHash, CancellationToken cancellationToken)
+    {
+        var request = new ListEventsRequest { Filter = new EventFilter { TokenHash = tokenHash }, Ascending = true };
+        var started = Stopwatch.StartNew();
+        while (true)
+        {
+            var entries = (await audit.ListEventsAsync(request, cancellationToken: cancellationToken)).Entries;
+            if (entries.Select(e => e.Kind).SequenceEqual(["token.issued", "token.revoked"])) return entries;
+            Require(started.Elapsed < Patience, $"the audit log has {(entries.Count == 0 ? "nothing" : string.Join(", ", entries.Select(e => e.Kind)))} of the token");
+            await Task.Delay(20, cancellationToken);
+        }
+    }
+
     private static async Task<WatchRevocationsResponse> NextAsync(
         Grpc.Core.AsyncDuplexStreamingCall<WatchRevocationsRequest, WatchRevocationsResponse> watch, WatchRevocationsResponse.FrameOneofCase wanted, CancellationToken cancellationToken)
     {
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        patience.CancelAfter(TimeSpan.FromSeconds(10));
+        patience.CancelAfter(Patience);
         while (await watch.ResponseStream.MoveNext(patience.Token))
         {
             if (watch.ResponseStream.Current.FrameCase == wanted) return watch.ResponseStream.Current;

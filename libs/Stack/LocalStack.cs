@@ -107,7 +107,6 @@ internal sealed class LocalStack : IAsyncDisposable
                 EdgeHttp = EdgeHttp,
                 CaFile = CaFile,
                 AdminKeyFile = Path.Combine(_folder.Secrets, "admin.key"),
-                KeyFolder = _folder.SigningKeys,
                 ClientCertFile = Path.Combine(_folder.Certificates, "operator.crt"),
                 ClientKeyFile = Path.Combine(_folder.Certificates, "operator.key"),
                 Database = Database.Admin,
@@ -219,7 +218,7 @@ internal sealed class LocalStack : IAsyncDisposable
 
     private void StartServices(StackOptions options)
     {
-        var places = Place.Built.SelectMany(place => Enumerable.Range(0, options.Replicas.GetValueOrDefault(place.Name, 1)).Select(replica => (Place: place, Replica: replica))).ToList();
+        var places = Place.All.SelectMany(place => Enumerable.Range(0, options.Replicas.GetValueOrDefault(place.Name, 1)).Select(replica => (Place: place, Replica: replica))).ToList();
         var free = options.PortBase is null ? new Queue<int>(FreePorts(places.Count + 1)) : null;
         var addresses = places.ToDictionary(p => p, p => new Uri($"https://127.0.0.1:{free?.Dequeue() ?? options.PortBase + 10 * p.Place.Number + p.Replica}"));
         if (options.PlainHttp) EdgeHttp = new Uri($"http://127.0.0.1:{free?.Dequeue() ?? options.PortBase + Place.PlainHttpOffset}");

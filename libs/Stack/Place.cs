@@ -15,7 +15,8 @@ internal sealed record Place(string Service, string Name, int Number)
     /// <summary>So that no replica's port is another's, nor the plain listener's.</summary>
     public const int MostReplicas = 5;
 
-    private static readonly IReadOnlyList<Place> All =
+    /// <summary>In the order of their ports.</summary>
+    public static IReadOnlyList<Place> All { get; } =
     [
         new("Edge", "edge", 0) { Peers = ["issuer", "introspector", "verifier", "audit-sink"] },
         new("Issuer", "issuer", 1) { Peers = ["audit-sink"], Database = access => ("CLAW_DATABASE_ISSUER", access.Issuer) },
@@ -36,11 +37,5 @@ internal sealed record Place(string Service, string Name, int Number)
     /// <summary>Where others are told its addresses: <c>CLAW_AUDIT_SINK</c>.</summary>
     public string PeerVariable => "CLAW_" + Member.ToUpperInvariant();
 
-    /// <summary>Those that this build has, in the order of their ports.</summary>
-    public static IReadOnlyList<Place> Built { get; } = [.. All.Where(place => ServiceBinary.Exists(place.Service) || place.Service is "Edge" or "Issuer" or "Introspector")];
-
-    /// <summary>Every member of stack.json that names a service.</summary>
-    public static IReadOnlyList<string> Members { get; } = [.. All.Select(place => place.Member)];
-
-    public static IReadOnlyList<string> Names { get; } = [.. Built.Select(place => place.Name)];
+    public static IReadOnlyList<string> Names { get; } = [.. All.Select(place => place.Name)];
 }

@@ -4,14 +4,12 @@ namespace ClawBureau.Stack;
 internal static class ServiceBinary
 {
     /// <exception cref="StackException">It has not been built.</exception>
-    public static string Find(string service) =>
-        TryFind(service) ?? throw new StackException($"{FileOf(service)} was not found: build the solution first (`./claw` does it).");
-
-    public static bool Exists(string service) => TryFind(service) is not null;
-
-    private static string? TryFind(string service) => Candidates(service).Select(f => Path.Combine(f, FileOf(service))).FirstOrDefault(File.Exists);
-
-    private static string FileOf(string service) => $"ClawBureau.{service}.dll";
+    public static string Find(string service)
+    {
+        var file = $"ClawBureau.{service}.dll";
+        return Candidates(service).Select(f => Path.Combine(f, file)).FirstOrDefault(File.Exists)
+            ?? throw new StackException($"{file} was not found: build the solution first (`./claw` does it).");
+    }
 
     private static IEnumerable<string> Candidates(string service)
     {

@@ -21,14 +21,14 @@ internal sealed record StackDescription
     public required Uri? EdgeHttp { get; init; }
     public required string CaFile { get; init; }
     public required string AdminKeyFile { get; init; }
-
-    /// <summary>Of the Issuers: one seed a file.</summary>
-    public required string KeyFolder { get; init; }
     public required string ClientCertFile { get; init; }
     public required string ClientKeyFile { get; init; }
 
     /// <summary>An administrator's connection string.</summary>
     public required string Database { get; init; }
+
+    /// <summary>Of the Issuers: one seed a file.</summary>
+    public string KeyFolder => StackFolder.SigningKeysIn(State);
 
     public static string FileIn(string state) => Path.Combine(state, "stack.json");
 
@@ -41,14 +41,13 @@ internal sealed record StackDescription
             ["state"] = State,
             ["services"] = Services.ToDictionary(s => s.Key, s => s.Value.Select(p => new { url = p.Url.ToString(), pid = p.Pid })),
         };
-        foreach (var member in Place.Members)
+        foreach (var place in Place.All)
         {
-            members[member] = Services.TryGetValue(member, out var processes) ? processes[0].Url.ToString() : null;
-            if (member == "edge") members["edge_http"] = EdgeHttp?.ToString();
+            members[place.Member] = Services[place.Member][0].Url.ToString();
+            if (place.Name == "edge") members["edge_http"] = EdgeHttp?.ToString();
         }
         members["ca_file"] = CaFile;
         members["admin_key_file"] = AdminKeyFile;
-        members["key_folder"] = KeyFolder;
         members["client_cert_file"] = ClientCertFile;
         members["client_key_file"] = ClientKeyFile;
         members["database"] = Database;
@@ -82,7 +81,6 @@ internal sealed record StackDescription
                 EdgeHttp = root.GetProperty("edge_http").GetString() is { } plain ? new Uri(plain) : null,
                 CaFile = Text("ca_file"),
                 AdminKeyFile = Text("admin_key_file"),
-                KeyFolder = Text("key_folder"),
                 ClientCertFile = Text("client_cert_file"),
                 ClientKeyFile = Text("client_key_file"),
                 Database = Text("database"),

@@ -18,13 +18,15 @@ internal sealed class StackFolder : IDisposable
     public bool IsTemporary { get; }
 
     public string Secrets => System.IO.Path.Combine(Path, "secrets");
-    public string SigningKeys => System.IO.Path.Combine(Secrets, "signing-keys");
+    public string SigningKeys => SigningKeysIn(Path);
     public string Certificates => System.IO.Path.Combine(Path, "tls");
     public string Logs => System.IO.Path.Combine(Path, "logs");
     public string Description => StackDescription.FileIn(Path);
 
     private string OwnerFile => System.IO.Path.Combine(Path, "owner");
     private string LockFile => System.IO.Path.Combine(Path, "lock");
+
+    public static string SigningKeysIn(string path) => System.IO.Path.Combine(path, "secrets", "signing-keys");
 
     /// <summary>A folder of its own that goes when the stack goes.</summary>
     public static StackFolder CreateTemporary()

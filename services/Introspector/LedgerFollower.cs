@@ -1,6 +1,5 @@
 using ClawBureau.Hosting.Health;
 using ClawBureau.Hosting.Refusals;
-using ClawBureau.Hosting.Telemetry;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Tokens;
 
@@ -212,11 +211,7 @@ public sealed class LedgerFollower(
         {
             poll = await AskAsync(deadline => ledger.PollAsync(ring.Head, deadline));
             RequireSound(poll);
-            foreach (var row in poll.Rows)
-            {
-                live.Apply(row.ToEntry());
-                SuiteMetrics.RevocationPropagation.Record(Math.Max(0, (time.GetUtcNow() - row.RevokedAt).TotalSeconds));
-            }
+            foreach (var row in poll.Rows) live.Apply(row.ToEntry());
             if (poll.Rows.Count > 0) ring.Append(poll.Rows);
         }
         while (ring.Head < poll.Revision.RevocationSeq);

@@ -7,7 +7,7 @@ namespace ClawBureau.Introspector.Tests;
 public sealed class MetricsTests
 {
     [Fact]
-    public async Task Introspections_and_the_way_of_a_revocation_are_measured()
+    public async Task How_long_an_introspection_takes_is_measured_by_what_was_answered()
     {
         var measured = new ConcurrentBag<(string Name, string? Result, double Value)>();
         using var listener = new MeterListener
@@ -28,7 +28,5 @@ public sealed class MetricsTests
         await introspector.IntrospectAsync("not.a.token");
 
         foreach (var result in (string[])["active", "revoked", "inactive"]) Assert.Contains(measured, m => m.Name == "claw.introspection.duration" && m.Result == result && m.Value > 0);
-        Assert.Contains(measured, m => m.Name == "claw.revocation.propagation");
-        Assert.All(measured.Where(m => m.Name == "claw.revocation.propagation"), m => Assert.InRange(m.Value, 0, 60));
     }
 }

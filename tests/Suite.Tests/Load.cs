@@ -17,9 +17,13 @@ internal sealed class Load(Acknowledged acknowledged)
     private volatile Task _serving = Task.CompletedTask;
     private int _answers;
     private int _interruptions;
+    private int _unreached;
 
     /// <summary>Calls that ended without an answer and were repeated.</summary>
     public int Interruptions => _interruptions;
+
+    /// <summary>Those of them that no process answered at all; the others were told that the ledger is busy or away.</summary>
+    public int Unreached => _unreached;
 
     /// <summary>Ends when so many calls were answered; ask before the load starts.</summary>
     public Task ReachesAsync(int answers)
@@ -68,6 +72,7 @@ internal sealed class Load(Acknowledged acknowledged)
             catch (Refusal refusal) when (i < 100 && (ReasonCatalog.Of(refusal.Reason).GrpcCode == StatusCode.Unavailable || refusal.Reason == Reason.LedgerOutcomeUnknown))
             {
                 Interlocked.Increment(ref _interruptions);
+                if (refusal.Reason == Reason.PeerUnavailable) Interlocked.Increment(ref _unreached);
                 await Task.Yield();
             }
         }

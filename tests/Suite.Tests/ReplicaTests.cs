@@ -27,8 +27,8 @@ public sealed class ReplicaTests(TwoIssuers two) : IClassFixture<TwoIssuers>
         await Task.WhenAll(living);
 
         Assert.Equal((400, 200), (acknowledged.Issued.Count, acknowledged.Revoked.Count));
-        Assert.True(move.Interruptions > 0, "the kill interrupted nobody: nothing was shown");
-        Assert.Equal(0, stay.Interruptions);
+        Assert.True(move.Unreached > 0, "the kill interrupted nobody: nothing was shown");
+        Assert.Equal(0, stay.Unreached);
         await using var ledger = await two.OpenAdminAsync();
         Assert.Empty(await acknowledged.FindViolationsAsync(ledger));
     }

@@ -26,8 +26,8 @@ public sealed class UpTests(DetachedStack stack)
         if (!OperatingSystem.IsWindows()) Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(file));
 
         var services = root.GetProperty("services");
-        Assert.Equal(Place.Built.Select(p => p.Member), services.EnumerateObject().Select(s => s.Name));
-        foreach (var place in Place.Built)
+        Assert.Equal(Place.All.Select(p => p.Member), services.EnumerateObject().Select(s => s.Name));
+        foreach (var place in Place.All)
         {
             var processes = services.GetProperty(place.Member).EnumerateArray().ToList();
             Assert.Equal(place.Name is "issuer" or "introspector" ? 2 : 1, processes.Count);
