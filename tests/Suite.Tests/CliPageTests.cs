@@ -61,6 +61,8 @@ public sealed class CliPageTests(StackFixture fixture)
     [InlineData("keys contract", 0, "--state", "STATE")]
     [InlineData("keys jwks", 0, "--state", "STATE")]
     [InlineData("keys smoke", 0, "--state", "STATE")]
+    [InlineData("policy history", 0, "--count", "1", "--state", "STATE")]
+    [InlineData("policy check", 0, "--sub", Agent, "--aud", "a", "--scope", "clawproxy:call", "--state", "STATE")]
     [InlineData("audit list", 0, "--hash", "HASH", "--limit", "1", "--state", "STATE")]
     public async Task The_json_shown_has_the_members_that_are_printed(string verb, int? code, params string[] arguments)
     {
