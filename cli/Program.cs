@@ -17,6 +17,7 @@ var root = new Command("claw", "Claw Bureau: scoped, short-lived tokens for agen
     LiftVerb.Create(),
     PolicyVerbs.Create(),
     KeyVerbs.Create(),
+    BenchVerb.Create(),
     WatchVerb.Create(),
     AuditVerbs.Create(),
 };

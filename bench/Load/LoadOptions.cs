@@ -1,0 +1,20 @@
+namespace ClawBureau.Load;
+
+/// <summary>What a run measures.</summary>
+public sealed record LoadOptions
+{
+    /// <summary>Names of scenarios; all of <see cref="LoadRun.Names"/> by default.</summary>
+    public IReadOnlyList<string> Names { get; init; } = LoadRun.Names;
+
+    /// <summary>How long each side of a comparison is measured, over all rounds. Default 5 s.</summary>
+    public TimeSpan Duration { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Calls under way at one time. Default 64.</summary>
+    public int Clients { get; init; } = 64;
+
+    /// <summary>Rounds that the duration is cut into: in each, every side has its turn. 5.</summary>
+    public int Rounds { get; init; } = 5;
+
+    /// <summary>Before anything is counted, each side runs this long. 2 s.</summary>
+    public TimeSpan WarmUp { get; init; } = TimeSpan.FromSeconds(2);
+}
