@@ -10,7 +10,7 @@ using Wire = ClawBureau.Protos.Types.V1;
 namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.feed.v1 on the wire: one queue per watcher, so that what a heartbeat or a lease says through was delivered before it.</summary>
-public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, SnapshotTurns snapshots, FollowerReceipts receipts,
+public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, Watches watches, SnapshotTurns snapshots, FollowerReceipts receipts,
     IntrospectorOptions options, ProcessOptions process, TimeProvider time, ILogger<FeedEndpoint> log)
     : FeedService.FeedServiceBase
 {
@@ -45,9 +45,10 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
 
         var renewals = Channel.CreateBounded<Renewal>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
-        var listening = ListenAsync(requestStream, renewals.Writer, ended.Token);
-        var stream = new PatientWriter<WatchRevocationsResponse>(responseStream, options, time, context.CancellationToken);
-        long keysSeq = follower.KeysSeq;                // what hello says; whatever comes later is announced
+        using var stream = new WatchStream(responseStream, time, context.CancellationToken);
+        var listening = ListenAsync(requestStream, renewals.Writer, stream, ended.Token);
+        var place = new Place(cursor, follower.KeysSeq);        // what hello says; whatever comes later is announced
+        watches.Add(stream);
         Log.Watching(log, start.FollowerId, cursor);
         try
         {
@@ -62,10 +63,10 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
                     Lease = Mapping.ToDuration(options.Lease),
                     ServerId = ServerId,
                     StreamId = Guid.NewGuid().ToString(),
-                    KeysSeq = keysSeq,
+                    KeysSeq = place.KeysSeq,
                 },
             });
-            await DeliverAsync(stream, cursor, keysSeq, FrameEntries(start.MaxFrameBytes), followerId, renewals.Reader, context.CancellationToken);
+            await DeliverAsync(stream, place, FrameEntries(start.MaxFrameBytes), followerId, renewals.Reader, context.CancellationToken);
         }
         catch (Refusal refusal) when (refusal.Reason == Reason.FeedCursorTooOld)
         {
@@ -75,6 +76,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         }
         finally
         {
+            watches.Remove(stream);
             await ended.CancelAsync();
             await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
@@ -89,84 +91,84 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         : null;
 
     private async Task DeliverAsync(
-        PatientWriter<WatchRevocationsResponse> stream, RevocationSeq cursor, long keysSeq, int frameEntries, Guid followerId, ChannelReader<Renewal> renewals, CancellationToken cancellationToken)
+        WatchStream stream, Place place, int frameEntries, Guid followerId, ChannelReader<Renewal> renewals, CancellationToken cancellationToken)
     {
-        bool caughtUp = false;
-        var renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
         while (true)
         {
-            var moved = ring.Moved();                                       // taken before looking, so that nothing slips by
+            cancellationToken.ThrowIfCancellationRequested();
             if (follower.Ended is { } ended) throw ended;
-            cursor = await SendBacklogAsync(stream, cursor, frameEntries, cancellationToken);
-            if (!caughtUp)
-            {
-                await stream.SendAsync(new WatchRevocationsResponse { CaughtUp = new CaughtUp { ThroughRevocationSeq = cursor.Value } });
-                caughtUp = true;
-            }
-            keysSeq = await SendKeysChangedAsync(stream, keysSeq);
+            await SendBacklogAsync(stream, place, frameEntries, cancellationToken);
+            await SendKeysChangedAsync(stream, place);
             while (renewals.TryRead(out var asked))
             {
                 // Before the read: whoever waits for a revocation and finds no lease here must have it covered by this read.
                 if (followerId != Guid.Empty) receipts.GrantLease(followerId, asked.ArrivedAt);
                 // The read must start after the renewal arrived, and everything it saw must be on the stream before the lease is.
                 var reading = await follower.ReadIndexAsync(cancellationToken);
-                cursor = await SendBacklogAsync(stream, cursor, frameEntries, cancellationToken);
-                keysSeq = await SendKeysChangedAsync(stream, keysSeq);
+                await SendBacklogAsync(stream, place, frameEntries, cancellationToken);
+                await SendKeysChangedAsync(stream, place);
                 await stream.SendAsync(new WatchRevocationsResponse
                 {
-                    LeaseRenewed = new LeaseRenewed { T0 = asked.T0, Lease = Mapping.ToDuration(options.Lease), ThroughRevocationSeq = cursor.Value, Revision = Mapping.ToRevision(reading.Revision) },
+                    LeaseRenewed = new LeaseRenewed { T0 = asked.T0, Lease = Mapping.ToDuration(options.Lease), ThroughRevocationSeq = place.Cursor, Revision = Mapping.ToRevision(reading.Revision) },
                 });
             }
-            if (renewal.IsCompletedSuccessfully) renewal = renewals.WaitToReadAsync(cancellationToken).AsTask();
-
-            var quiet = options.Heartbeat - time.GetElapsedTime(stream.SentAt);
-            if (quiet <= TimeSpan.Zero)
+            if (stream.Quiet >= watches.MostQuiet)
             {
                 // A backlog from the database may be ahead of the ring.
-                long head = Math.Max(cursor.Value, ring.Head.Value);
-                await stream.SendAsync(new WatchRevocationsResponse { Heartbeat = new Heartbeat { ThroughRevocationSeq = cursor.Value, HeadRevocationSeq = head } });
-                continue;
+                long head = Math.Max(place.Cursor, ring.Head.Value);
+                await stream.SendAsync(new WatchRevocationsResponse { Heartbeat = new Heartbeat { ThroughRevocationSeq = place.Cursor, HeadRevocationSeq = head } });
             }
-            using var alarm = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            await Task.WhenAny(moved, renewal, Task.Delay(quiet, time, alarm.Token));
-            await alarm.CancelAsync();
-            cancellationToken.ThrowIfCancellationRequested();
+            await stream.WaitAsync();           // whatever moved since it was looked at ends this at once
         }
     }
 
-    /// <summary>Everything the ring has after the cursor, or what the database has where the ring does not reach back.</summary>
-    /// <returns>The cursor after it.</returns>
+    /// <summary>
+    /// Everything the ring has after the cursor, or what the database has where the ring does not reach back; then that the watcher
+    /// has caught up, where it had not.
+    /// </summary>
     /// <exception cref="Refusal">FEED_CURSOR_TOO_OLD: what follows the cursor is not in the ledger any more.</exception>
-    private async Task<RevocationSeq> SendBacklogAsync(PatientWriter<WatchRevocationsResponse> stream, RevocationSeq cursor, int frameEntries, CancellationToken cancellationToken)
+    private async Task SendBacklogAsync(WatchStream stream, Place place, int frameEntries, CancellationToken cancellationToken)
     {
-        var entries = new List<Revocation>();
         while (true)
         {
-            entries.Clear();
-            if (!ring.TryRead(cursor, frameEntries, entries))
+            if (ring.TryRead(new RevocationSeq(place.Cursor), frameEntries, out var frame))
             {
-                var poll = await follower.ReadBacklogAsync(cursor, cancellationToken);
-                entries.AddRange(poll.Rows.Select(Mapping.ToRevocation));
-                if (entries.Count == 0 || entries[^1].RevocationSeq != cursor.Value + entries.Count) throw new Refusal(Reason.FeedCursorTooOld);
+                if (frame is null) break;
+                await SendAsync(frame);
+                continue;
             }
-            if (entries.Count == 0) return cursor;
-            foreach (var frame in entries.Chunk(frameEntries))
+            if (place.IsCaughtUp)
             {
-                await stream.SendAsync(new WatchRevocationsResponse
+                place.IsCaughtUp = false;
+                await stream.SendAsync(new WatchRevocationsResponse { FellBehind = new FellBehind { ThroughRevocationSeq = place.Cursor, HeadRevocationSeq = ring.Head.Value } });
+            }
+            var poll = await follower.ReadBacklogAsync(new RevocationSeq(place.Cursor), cancellationToken);
+            if (poll.Rows.Count == 0 || poll.Rows[^1].RevocationSeq.Value != place.Cursor + poll.Rows.Count) throw new Refusal(Reason.FeedCursorTooOld);
+            foreach (var rows in poll.Rows.Chunk(frameEntries))
+            {
+                await SendAsync(new WatchRevocationsResponse
                 {
-                    Events = new Events { FirstRevocationSeq = frame[0].RevocationSeq, LastRevocationSeq = frame[^1].RevocationSeq, Revocations = { frame } },
+                    Events = new Events { FirstRevocationSeq = rows[0].RevocationSeq.Value, LastRevocationSeq = rows[^1].RevocationSeq.Value, Revocations = { rows.Select(Mapping.ToRevocation) } },
                 });
-                cursor = new RevocationSeq(frame[^1].RevocationSeq);
             }
+        }
+        if (place.IsCaughtUp) return;
+        place.IsCaughtUp = true;
+        await stream.SendAsync(new WatchRevocationsResponse { CaughtUp = new CaughtUp { ThroughRevocationSeq = place.Cursor } });
+
+        async ValueTask SendAsync(WatchRevocationsResponse events)
+        {
+            await stream.SendAsync(events);
+            place.Cursor = events.Events.LastRevocationSeq;
         }
     }
 
-    /// <returns>The latest change that the watcher knows of now.</returns>
-    private async Task<long> SendKeysChangedAsync(PatientWriter<WatchRevocationsResponse> stream, long known)
+    private async ValueTask SendKeysChangedAsync(WatchStream stream, Place place)
     {
         long now = follower.KeysSeq;
-        if (now != known) await stream.SendAsync(new WatchRevocationsResponse { KeysChanged = new KeysChanged { KeysSeq = now } });
-        return now;
+        if (now == place.KeysSeq) return;
+        place.KeysSeq = now;
+        await stream.SendAsync(new WatchRevocationsResponse { KeysChanged = new KeysChanged { KeysSeq = now } });
     }
 
     private static WatchRevocationsResponse ToReset(Reason reason, Revision now, RevocationSeq oldest) => new()
@@ -174,13 +176,15 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         Reset = new Reset { Reason = (Wire.Reason)reason, Epoch = now.Epoch.ToString(), MinRevocationSeq = oldest.Value, HeadRevocationSeq = now.RevocationSeq.Value },
     };
 
-    private async Task ListenAsync(IAsyncStreamReader<WatchRevocationsRequest> requests, ChannelWriter<Renewal> renewals, CancellationToken cancellationToken)
+    private async Task ListenAsync(IAsyncStreamReader<WatchRevocationsRequest> requests, ChannelWriter<Renewal> renewals, WatchStream stream, CancellationToken cancellationToken)
     {
         try
         {
             while (await requests.MoveNext(cancellationToken))
             {
-                if (requests.Current.MessageCase == WatchRevocationsRequest.MessageOneofCase.Renew) renewals.TryWrite(new Renewal(requests.Current.Renew.T0, time.GetTimestamp()));
+                if (requests.Current.MessageCase != WatchRevocationsRequest.MessageOneofCase.Renew) continue;
+                renewals.TryWrite(new Renewal(requests.Current.Renew.T0, time.GetTimestamp()));
+                stream.Wake();
             }
             // A client that has nothing more to say may go on listening: it gets heartbeats, and no lease.
         }
@@ -191,6 +195,14 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
     }
 
     private static int FrameEntries(int maxFrameBytes) => Math.Max(1, (maxFrameBytes == 0 ? DefaultFrameBytes : Math.Min(maxFrameBytes, DefaultFrameBytes)) / BytesPerEntry);
+
+    /// <summary>Where a watcher stands: everything up to there was delivered.</summary>
+    private sealed class Place(RevocationSeq cursor, long keysSeq)
+    {
+        public long Cursor { get; set; } = cursor.Value;
+        public long KeysSeq { get; set; } = keysSeq;
+        public bool IsCaughtUp { get; set; }
+    }
 
     /// <param name="T0">The follower's clock, echoed.</param>
     /// <param name="ArrivedAt">This process's monotonic clock.</param>

@@ -5,16 +5,18 @@ using ClawBureau.Tokens;
 namespace ClawBureau.Introspector;
 
 /// <summary>
-/// The latest revocations, each made into its wire form once and shared by all watchers. A watcher has a cursor and nothing
-/// else here, so a slow one costs the others nothing. Written by <see cref="LedgerFollower"/> alone.
+/// The latest revocations, each made into its wire form once and shared by all watchers, as are the frames they make up. A watcher
+/// has a cursor and nothing else here, so a slow one costs the others nothing. Written by <see cref="LedgerFollower"/> alone.
 /// </summary>
-public sealed class FeedRing(IntrospectorOptions options)
+public sealed class FeedRing(IntrospectorOptions options, Watches watches)
 {
+    private const int FramesKept = 8;
     private readonly Revocation[] _slots = new Revocation[options.RingSize];
     private readonly Lock _lock = new();
+    private readonly WatchRevocationsResponse?[] _frames = new WatchRevocationsResponse?[FramesKept];      // locked: the last ones made, which nobody changes
+    private int _nextFrame;                         // locked
     private long _first = 1;                        // locked: oldest entry held
     private long _head;                             // locked: newest entry held
-    private TaskCompletionSource _moved = NewSignal();      // locked
 
     /// <summary>The newest entry held.</summary>
     public RevocationSeq Head
@@ -31,7 +33,6 @@ public sealed class FeedRing(IntrospectorOptions options)
     /// <summary>Adds rows, which must follow the head without a gap.</summary>
     public void Append(IReadOnlyList<RevocationRow> rows)
     {
-        TaskCompletionSource moved;
         lock (_lock)
         {
             foreach (var row in rows)
@@ -42,41 +43,34 @@ public sealed class FeedRing(IntrospectorOptions options)
                 _head++;
                 _first = Math.Max(_first, _head - _slots.Length + 1);
             }
-            moved = _moved;
-            _moved = NewSignal();
         }
-        moved.SetResult();
+        watches.WakeAll();
     }
 
     /// <summary>Wakes every watcher without a new entry, so that it looks around.</summary>
-    public void Nudge()
-    {
-        TaskCompletionSource moved;
-        lock (_lock)
-        {
-            moved = _moved;
-            _moved = NewSignal();
-        }
-        moved.SetResult();
-    }
+    public void Nudge() => watches.WakeAll();
 
-    /// <summary>A task that ends at the next change after this call.</summary>
-    public Task Moved()
-    {
-        lock (_lock) return _moved.Task;
-    }
-
-    /// <summary>Up to <paramref name="most"/> entries after a cursor.</summary>
+    /// <summary>The frame of up to <paramref name="most"/> entries after a cursor: everything there is, coalesced.</summary>
+    /// <param name="frame">Null when there is nothing after the cursor. Shared: not to be changed.</param>
     /// <returns>False when the ring does not reach back that far: read them from the database.</returns>
-    public bool TryRead(RevocationSeq after, int most, List<Revocation> into)
+    public bool TryRead(RevocationSeq after, int most, out WatchRevocationsResponse? frame)
     {
         lock (_lock)
         {
+            frame = null;
             if (after.Value + 1 < _first) return false;
-            for (long seq = after.Value + 1; seq <= _head && into.Count < most; seq++) into.Add(_slots[seq % _slots.Length]);
+            long first = after.Value + 1, last = Math.Min(_head, after.Value + most);
+            if (last < first) return true;
+            frame = Array.Find(_frames, kept => kept is not null && kept.Events.FirstRevocationSeq == first && kept.Events.LastRevocationSeq == last) ?? Make(first, last);
             return true;
         }
     }
 
-    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private WatchRevocationsResponse Make(long first, long last)
+    {
+        var events = new Events { FirstRevocationSeq = first, LastRevocationSeq = last };
+        events.Revocations.Capacity = (int)(last - first + 1);
+        for (long seq = first; seq <= last; seq++) events.Revocations.Add(_slots[seq % _slots.Length]);
+        return _frames[_nextFrame++ % FramesKept] = new WatchRevocationsResponse { Events = events };
+    }
 }

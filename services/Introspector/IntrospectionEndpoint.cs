@@ -8,7 +8,7 @@ namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.introspection.v1 on the wire.</summary>
 public sealed partial class IntrospectionEndpoint(
-    LedgerFollower follower, RevocationSet live, VerifiedTokenCache verifiedTokens, IntrospectionRights entitlement, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
+    LedgerFollower follower, RevocationSet live, VerifiedTokenCache verifiedTokens, IntrospectionRights entitlement, IntrospectorClock clock, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
 {
     public override async Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
     {
@@ -68,7 +68,7 @@ public sealed partial class IntrospectionEndpoint(
         VerifiedToken verified;
         try
         {
-            verified = verifiedTokens.Verify(token, follower.Keys, time.GetUtcNow());
+            verified = verifiedTokens.Verify(token, follower.Keys, clock.UtcNow);
         }
         catch (Refusal refusal) when (refusal.Reason == Reason.TokenRevoked)
         {

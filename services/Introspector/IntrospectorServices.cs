@@ -18,7 +18,9 @@ public static class IntrospectorServices
         services.AddSingleton(new VerifiedTokenCache());
         services.AddSingleton<IntrospectionRights>();
         services.AddSingleton<FollowerReceipts>();
+        services.AddSingleton<Watches>();
         services.AddSingleton<FeedRing>();
+        services.AddSingleton<IntrospectorClock>();
         services.AddSingleton<SnapshotTurns>();
         services.AddSingleton<LedgerFollower>();
         services.AddSingleton<ICallerTokens, FollowedCallerTokens>();

@@ -14,10 +14,11 @@ public readonly record struct Reading(Revision Revision, long StartedAt);
 /// request rate (DESIGN "Revocation", 1).
 /// </summary>
 public sealed class LedgerFollower(
-    LedgerReader ledger, RevocationSet live, FeedRing ring, IntrospectorOptions options, Readiness readiness, TimeProvider time, ILogger<LedgerFollower> log)
+    LedgerReader ledger, RevocationSet live, FeedRing ring, IntrospectorOptions options, Readiness readiness, IntrospectorClock clock, TimeProvider time, ILogger<LedgerFollower> log)
     : BackgroundService
 {
     private const string Condition = "ledger";
+    private static readonly TimeSpan SnapshotDeadline = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan DropEvery = TimeSpan.FromMinutes(1);
     private readonly Lock _lock = new();
     private ReadWaiters? _underWay;         // locked: whom the read under way answers; null while there is none
@@ -139,7 +140,7 @@ public sealed class LedgerFollower(
                 readiness.SetReady(Condition);
                 if (time.GetElapsedTime(dropAt) > DropEvery)
                 {
-                    live.DropExpired(time.GetUtcNow());
+                    live.DropExpired(clock.UtcNow);
                     dropAt = time.GetTimestamp();
                 }
             }
@@ -204,6 +205,7 @@ public sealed class LedgerFollower(
         if (_ended is { } ended) throw ended;
         long startedAt = time.GetTimestamp();
         Interlocked.Increment(ref _polls);
+        if (clock.HasJumpedBack) await RebuildAsync();
         if (_beat < 0 || time.GetElapsedTime(_beatMovedAt) > options.PollDeadline) await AskAsync(ledger.AdvanceBeatAsync);
 
         LedgerPoll poll;
@@ -226,6 +228,19 @@ public sealed class LedgerFollower(
         return reading;
 
         Task<T> AskAsync<T>(Func<CancellationToken, Task<T>> ask) => this.AskAsync(ask, options.PollDeadline - time.GetElapsedTime(startedAt), CancellationToken.None);
+    }
+
+    /// <summary>
+    /// What was forgotten by a clock that stood ahead may be needed by the one that is right: everything anew. The set is then at least
+    /// where the feed is, and rows that come again change nothing. Reads wait for it; nothing is answered from a set with holes.
+    /// </summary>
+    private async Task RebuildAsync()
+    {
+        var snapshot = await AskAsync(ledger.ReadSnapshotAsync, SnapshotDeadline, CancellationToken.None);
+        if (snapshot.Revision.Epoch != _epoch) throw End(Reason.LedgerEpochMismatch);
+        live.Replace(snapshot.Rows.Select(row => row.ToEntry()));
+        clock.FollowWallClock();
+        Log.ClockSetBack(log, live.Count, snapshot.Revision.RevocationSeq);
     }
 
     /// <summary>

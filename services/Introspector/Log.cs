@@ -18,6 +18,10 @@ internal static partial class Log
         Message = "Nothing is answered any more: {Reason}, after epoch {Epoch}, seq {Seq}. Find out what became of the database, then restart this process")]
     public static partial void LedgerEnded(ILogger logger, Reason reason, Guid epoch, Seq seq);
 
+    [LoggerMessage(EventId = 304, EventName = "clock.set_back", Level = LogLevel.Warning,
+        Message = "The clock was set back; {Count} live revocations read anew, through {RevocationSeq}")]
+    public static partial void ClockSetBack(ILogger logger, int count, RevocationSeq revocationSeq);
+
     [LoggerMessage(EventId = 310, EventName = "feed.watching", Level = LogLevel.Information, Message = "Follower {FollowerId} watches from {Cursor}")]
     public static partial void Watching(ILogger logger, string followerId, RevocationSeq cursor);
 

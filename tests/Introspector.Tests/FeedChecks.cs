@@ -12,6 +12,7 @@ internal static class FeedChecks
     {
         var found = new List<string>();
         long delivered = cursor;
+        bool isCaughtUp = false;
         if (frames.Count == 0 || frames[0].FrameCase != FrameCase.Hello) found.Add("the first frame is not a hello");
         foreach (var frame in frames.Skip(1))
         {
@@ -34,6 +35,13 @@ internal static class FeedChecks
                     break;
                 case FrameCase.CaughtUp:
                     RequireThrough("caught up", frame.CaughtUp.ThroughRevocationSeq);
+                    if (isCaughtUp) found.Add("caught up twice");
+                    isCaughtUp = true;
+                    break;
+                case FrameCase.FellBehind:
+                    RequireThrough("fell behind", frame.FellBehind.ThroughRevocationSeq);
+                    if (!isCaughtUp) found.Add("fell behind without having caught up");
+                    isCaughtUp = false;
                     break;
                 case FrameCase.LeaseRenewed:
                     RequireThrough("a lease", frame.LeaseRenewed.ThroughRevocationSeq);
@@ -48,6 +56,32 @@ internal static class FeedChecks
             if (through != delivered) found.Add($"{who} says through {through}, delivered is {delivered}");
         }
     }
+
+    /// <summary>
+    /// What must hold of a follower that reconnected (I29, I30, D2): its streams, put one behind the other, are the table: ordered,
+    /// each entry once, none left out, and each stream begins where the one before it ended.
+    /// </summary>
+    /// <param name="streams">In the order in which they were opened, with the cursor each was started after.</param>
+    /// <param name="table">The entries of the ledger, as <see cref="NameOf"/> tells them, from the first.</param>
+    public static IReadOnlyList<string> FindViolations(IReadOnlyList<(long Cursor, IReadOnlyList<Frame> Frames)> streams, IReadOnlyList<string> table)
+    {
+        var found = new List<string>();
+        var log = new List<string>();
+        foreach (var (cursor, frames) in streams)
+        {
+            if (cursor != log.Count) found.Add($"a stream is resumed after {cursor}, delivered is {log.Count}");
+            found.AddRange(FindViolations(frames, cursor));
+            log.AddRange(frames.Where(f => f.FrameCase == FrameCase.Events).SelectMany(f => f.Events.Revocations).Select(NameOf));
+        }
+        if (log.Count == 0) found.Add("nothing was delivered, so nothing is shown");         // an empty stream passes every other check
+        if (log.Count != table.Count) found.Add($"{log.Count} entries were delivered of {table.Count}");
+        for (int i = 0; i < Math.Min(log.Count, table.Count); i++)
+            if (log[i] != table[i]) found.Add($"entry {i + 1} was delivered as {log[i]}, and is {table[i]}");
+        return found;
+    }
+
+    public static string NameOf(ClawBureau.Protos.Feed.V1.Revocation entry) =>
+        $"{entry.RevocationSeq} {entry.Seq} {Convert.ToHexStringLower((entry.Group?.Key ?? entry.Token?.TokenHash ?? Google.Protobuf.ByteString.Empty).Span)}";
 
     public static IEnumerable<long> Range(long first, long last)
     {

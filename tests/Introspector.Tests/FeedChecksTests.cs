@@ -32,6 +32,26 @@ public sealed class FeedChecksTests
         for (int i = 0; i < wrong.Length; i++) Assert.True(FeedChecks.FindViolations(wrong[i], cursor: 4).Count > 0, $"stream {i} passed");
     }
 
+    [Fact]
+    public void A_follower_that_reconnected_is_judged_by_all_its_streams_together()
+    {
+        string[] table = ["1 0 ", "2 0 ", "3 0 "];
+        Assert.Empty(FeedChecks.FindViolations([(0, [Hello, Events(1, 1, 2)]), (2, [Hello]), (2, [Hello, Events(3, 3), Heartbeat(3)])], table));
+
+        (long, IReadOnlyList<Frame>)[][] wrong =
+        [
+            [],
+            [(0, [Hello])],                                                             // empty: shows nothing
+            [(0, [Hello, Events(1, 1, 2)]), (2, [Hello])],                              // one is missing at the end
+            [(0, [Hello, Events(1, 1, 2)]), (1, [Hello, Events(2, 2, 3)])],             // one twice
+            [(0, [Hello, Events(1, 1)]), (2, [Hello, Events(3, 3)])],                   // one skipped between two streams
+            [(0, [Hello, Events(1, 1, 2, 3), CaughtUp(3), CaughtUp(3)])],
+            [(0, [Hello, Events(1, 1, 2, 3), new Frame { FellBehind = new FellBehind { ThroughRevocationSeq = 3 } }])],
+        ];
+        for (int i = 0; i < wrong.Length; i++) Assert.True(FeedChecks.FindViolations(wrong[i], table).Count > 0, $"follower {i} passed");
+        Assert.NotEmpty(FeedChecks.FindViolations([(0, [Hello, Events(1, 1, 2, 3)])], ["1 0 ", "2 0 ff", "3 0 "]));     // another entry under its number
+    }
+
     private static Frame Events(long first, params long[] entries) => new()
     {
         Events = new Events { FirstRevocationSeq = first, LastRevocationSeq = first + entries.Length - 1, Revocations = { entries.Select(s => new Revocation { RevocationSeq = s }) } },

@@ -35,6 +35,7 @@ internal sealed class IntrospectorFixture : IAsyncDisposable
     /// <summary>The first replica.</summary>
     public TestProcess Process => _replicas[0];
     public LedgerFollower Follower => Process.Services.GetRequiredService<LedgerFollower>();
+    public RevocationSet Live => Process.Services.GetRequiredService<RevocationSet>();
     public Readiness Readiness => Process.Services.GetRequiredService<Readiness>();
     public IntrospectionService.IntrospectionServiceClient Introspection => new(Process.Channel().Calls);
     public FeedService.FeedServiceClient Feed => new(Process.Channel().Calls);

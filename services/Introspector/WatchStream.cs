@@ -1,0 +1,104 @@
+using System.Threading.Tasks.Sources;
+using ClawBureau.Protos.Feed.V1;
+using ClawBureau.Tokens;
+using Grpc.Core;
+
+namespace ClawBureau.Introspector;
+
+/// <summary>
+/// One watcher's end of the feed: what wakes it, and its frames on their way. Nothing is queued for it here; while one frame has
+/// not left, the next is not made. Waiting and sending allocate nothing and start no timer: <see cref="Watches"/> looks after all.
+/// </summary>
+internal sealed class WatchStream : IValueTaskSource, IDisposable
+{
+    private const int Looking = 0, Woken = 1, Waiting = 2;
+
+    private readonly IServerStreamWriter<WatchRevocationsResponse> _writer;
+    private readonly TimeProvider _time;
+    private readonly CancellationTokenSource _cut;
+    private readonly CancellationTokenRegistration _ended;
+    private ManualResetValueTaskSourceCore<bool> _signal = new() { RunContinuationsAsynchronously = true };
+    private int _state;                     // by Interlocked
+    private long _sentAt;
+    private long _sendingSince;             // 0: nothing is on its way
+    private volatile bool _isTooSlow;
+
+    public WatchStream(IServerStreamWriter<WatchRevocationsResponse> writer, TimeProvider time, CancellationToken ended)
+    {
+        (_writer, _time, _sentAt) = (writer, time, time.GetTimestamp());
+        _cut = CancellationTokenSource.CreateLinkedTokenSource(ended);
+        _ended = ended.UnsafeRegister(static stream => ((WatchStream)stream!).Wake(), this);
+    }
+
+    /// <summary>Since the last frame had left, by the monotonic clock.</summary>
+    public TimeSpan Quiet => _time.GetElapsedTime(Volatile.Read(ref _sentAt));
+
+    /// <summary>How long the frame under way has been so; zero while there is none.</summary>
+    public TimeSpan Sending => Volatile.Read(ref _sendingSince) is var since && since == 0 ? TimeSpan.Zero : _time.GetElapsedTime(since);
+
+    /// <summary>Makes the watcher look around: now if it waits, else once it would wait.</summary>
+    public void Wake()
+    {
+        if (Interlocked.Exchange(ref _state, Woken) == Waiting) _signal.SetResult(true);
+    }
+
+    /// <summary>Ends when it is woken, or has been since the last time. One waiter.</summary>
+    public ValueTask WaitAsync()
+    {
+        if (Interlocked.CompareExchange(ref _state, Waiting, Looking) == Looking) return new ValueTask(this, _signal.Version);
+        Volatile.Write(ref _state, Looking);
+        return ValueTask.CompletedTask;
+    }
+
+    /// <exception cref="Refusal">SUBSCRIBER_TOO_SLOW: the frame did not leave in time.</exception>
+    public async ValueTask SendAsync(WatchRevocationsResponse frame)
+    {
+        Volatile.Write(ref _sendingSince, _time.GetTimestamp());
+        try
+        {
+            await _writer.WriteAsync(frame, _cut.Token);
+        }
+        catch (OperationCanceledException) when (_isTooSlow)
+        {
+            throw new Refusal(Reason.SubscriberTooSlow);
+        }
+        finally
+        {
+            Volatile.Write(ref _sendingSince, 0);
+        }
+        Volatile.Write(ref _sentAt, _time.GetTimestamp());
+    }
+
+    /// <summary>Gives up on the frame under way, and with it on the watcher.</summary>
+    public void CutOff()
+    {
+        _isTooSlow = true;
+        try
+        {
+            _cut.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // It ended by itself in this moment.
+        }
+    }
+
+    public void Dispose()
+    {
+        _ended.Unregister();
+        _cut.Dispose();
+    }
+
+    void IValueTaskSource.GetResult(short token)
+    {
+        _signal.GetResult(token);
+        _signal.Reset();
+        // What wakes it before this line is seen anyway: looking comes after.
+        Volatile.Write(ref _state, Looking);
+    }
+
+    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _signal.GetStatus(token);
+
+    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _signal.OnCompleted(continuation, state, token, flags);
+}
