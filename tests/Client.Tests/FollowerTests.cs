@@ -151,6 +151,31 @@ public sealed class FollowerTests
     }
 
     [Fact]
+    public async Task A_feed_that_goes_back_within_its_epoch_is_not_followed_and_nothing_is_forgotten_for_it()
+    {
+        await using var client = await ClientFixture.StartAsync();
+        var token = client.Sign();
+        client.Feed.RevokeToken(token.TokenHash);
+        client.Feed.RevokeToken(TokenHash.Of("another"));
+        await client.AppliedAsync(2);
+        int snapshots = client.Feed.Snapshots;
+        client.Feed.Spoil = frames =>
+        {
+            using var digest = new SnapshotDigest();
+            frames[0].Begin.Count = 0;
+            frames[0].Begin.Revision.RevocationSeq = 1;
+            return [frames[0], new() { End = new SnapshotEnd { Sha256 = ByteString.CopyFrom(digest.Compute()) } }];
+        };
+        client.Feed.ResetNext = Reason.FeedCursorFuture;
+        client.Feed.Cut();
+        await client.HoldsAsync("it is tried again", () => client.Feed.Snapshots >= snapshots + 2);
+        await client.HoldsAsync("the lease has run out", () => client.Follower.LeaseLeft == TimeSpan.Zero);
+        Assert.Equal(2, client.Revocations.Count);
+        Assert.True((await client.VerifyAsync(token.Compact)).IsRevoked);
+        Assert.False(client.Verifier.TryVerify(client.Sign().Compact, TokenRequirements.None, out _));
+    }
+
+    [Fact]
     public async Task A_stream_that_falls_silent_while_its_connection_lives_is_given_up_and_its_lease_runs_out()
     {
         await using var client = await ClientFixture.StartAsync();

@@ -123,6 +123,8 @@ public sealed class RevocationFollower(
             }
         }
 
+        // A number that goes back within an epoch is a ledger that lost something: nothing is answered by it, and nothing is forgotten for it.
+        if (revision.Epoch == _epoch && revision.RevocationSeq < _applied) throw new FeedBroken($"the feed went back from {_applied} to {revision.RevocationSeq}");
         // Only now, and at once: a snapshot without its end is none, and until there is one nothing may be forgotten.
         revocations.Replace(entries);
         (_epoch, _applied, _needsSnapshot) = (revision.Epoch, revision.RevocationSeq, false);
@@ -153,7 +155,11 @@ public sealed class RevocationFollower(
         }
         if (first?.FrameCase != WatchRevocationsResponse.FrameOneofCase.Hello) throw new FeedBroken("a stream begins with something else");
         var hello = first.Hello;
-        if (!Guid.TryParse(hello.Epoch, out var epoch) || epoch != _epoch) throw new FeedBroken("a stream of another epoch");
+        if (!Guid.TryParse(hello.Epoch, out var epoch) || epoch != _epoch)
+        {
+            _needsSnapshot = true;
+            throw new FeedBroken("a stream of another epoch");
+        }
         keys.Announce(hello.Epoch, hello.KeysSeq);
         // A frame comes at least once per heartbeat; thrice that, and the stream is dead, whatever TCP says.
         var heartbeat = hello.HeartbeatInterval?.ToTimeSpan() ?? TimeSpan.Zero;

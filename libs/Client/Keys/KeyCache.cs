@@ -130,7 +130,7 @@ public sealed class KeyCache(IKeySource source, ClientOptions options, TimeProvi
                 {
                     // Logged by the fetch. What is held stays; while a change is announced, nothing is decided by it alone.
                     pause = backoff.Next();
-                    woken = Task.Delay(Timeout.InfiniteTimeSpan, time, cancellationToken);      // news does not shorten the pause
+                    woken = NewSignal().Task;       // news does not shorten the pause
                 }
                 catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
                 {
