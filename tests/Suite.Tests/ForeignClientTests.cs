@@ -16,6 +16,9 @@ public sealed class ForeignClientTests(StackFixture fixture)
     [NodeFact]
     public Task Jose_verifies_an_issued_token_against_the_published_keys() => HoldsAsync("node", 4, "jose.mjs");
 
+    [NodeFact]
+    public Task The_plugin_of_the_page_for_OpenClaw_gets_checks_and_revokes_tokens() => HoldsAsync("node", 9, "plugin.mjs");
+
     [GrpcioFact]
     public Task Grpcio_does_the_same_by_reflection_alone() => HoldsAsync(GrpcioFactAttribute.Python!, 4, "reflection.py");
 
