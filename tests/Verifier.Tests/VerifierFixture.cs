@@ -1,5 +1,6 @@
 using ClawBureau.Client;
 using ClawBureau.Client.Feed;
+using ClawBureau.Client.Keys;
 using ClawBureau.Hosting.Health;
 using ClawBureau.Introspector;
 using ClawBureau.Issuer;
@@ -34,7 +35,8 @@ internal sealed class VerifierFixture : IAsyncDisposable
     /// <summary>Introspections that the Verifier asked for.</summary>
     public long Asked => Process.Services.GetRequiredService<IntrospectionPeer>().Asked;
 
-    public static async Task<VerifierFixture> StartAsync(Dictionary<string, string?>? settings = null)
+    /// <param name="lease">The Introspector's, and what may be stale. Longer than the product's, since tests share a busy machine; where it is the subject, it is that.</param>
+    public static async Task<VerifierFixture> StartAsync(int lease = 30)
     {
         var database = await TestDatabases.CreateAsync();
         var issuer = await StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), new()
@@ -45,7 +47,7 @@ internal sealed class VerifierFixture : IAsyncDisposable
             ["SCOPE_VERIFY_PUBLIC_KEYS_JSON"] = $$"""[{"x":"{{Base64UrlText.Encode(KeyOf(39).PublicKey)}}","not_after_unix":1500000000}]""",
         });
         // Patient: a busy machine is no reason to call the ledger unavailable here.
-        var patient = new IntrospectorOptions { Database = database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30) };
+        var patient = new IntrospectorOptions { Database = database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30), Lease = TimeSpan.FromSeconds(lease) };
         var introspector = await StartAsync("introspector", s =>
         {
             s.AddIntrospector();
@@ -57,10 +59,14 @@ internal sealed class VerifierFixture : IAsyncDisposable
             ["CLAW_ISSUER"] = fake.Address.ToString(),
             ["CLAW_INTROSPECTOR"] = introspector.Address.ToString(),
         };
-        foreach (var (name, value) in settings ?? []) all[name] = value;
-        var process = await StartAsync("verifier", s => s.AddVerifier(), a => a.MapVerifier(), all);
+        var process = await StartAsync("verifier", s =>
+        {
+            s.AddVerifier();
+            s.AddSingleton(new ClientOptions { MaxStaleness = TimeSpan.FromSeconds(lease), CatchUpTimeout = TimeSpan.FromSeconds(20), CallTimeout = TimeSpan.FromSeconds(5) });
+        }, a => a.MapVerifier(), all);
         var fixture = new VerifierFixture(database, issuer, fake, introspector, process);
-        await Eventually.HoldsAsync("there is a lease", () => Task.FromResult(fixture.Follower.LeaseLeft > TimeSpan.Zero));
+        var keys = process.Services.GetRequiredService<KeyCache>();
+        await Eventually.HoldsAsync("there is a lease, and the keys are as new as the feed says", () => Task.FromResult(fixture.Follower.LeaseLeft > TimeSpan.Zero && !keys.IsBehind));
         return fixture;
     }
 

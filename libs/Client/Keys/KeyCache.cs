@@ -158,8 +158,13 @@ public sealed class KeyCache(IKeySource source, ClientOptions options, TimeProvi
         try
         {
             var reading = await source.ReadAsync(CancellationToken.None);
-            var held = new HeldKeys(reading.Keys, reading.Epoch, reading.Seq, startedAt, asOf);
-            _held = held;
+            HeldKeys held;
+            lock (_lock)
+            {
+                // What was announced since the fetch began may be in it all the same.
+                if (reading.Epoch == _announcedEpoch && reading.Seq >= _announcedSeq) asOf = _announced;
+                _held = held = new HeldKeys(reading.Keys, reading.Epoch, reading.Seq, startedAt, asOf);
+            }
             _loaded.TrySetResult();
             Log.KeysFetched(log, reading.Keys.Keys.Count, reading.Seq);
             return held;

@@ -1,0 +1,144 @@
+using System.Net;
+using ClawBureau.Client.Keys;
+using ClawBureau.Testing;
+using ClawBureau.Tokens;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace ClawBureau.Client.Tests;
+
+/// <summary>Calls to others: repeated where that helps, given up in time, and not made at all to one that fails and fails.</summary>
+public sealed class PeerTests
+{
+    private readonly TestClock _clock = new();
+
+    [Fact]
+    public async Task What_may_be_over_when_it_is_tried_again_is_tried_once_more_and_nothing_else_is()
+    {
+        foreach (var (reason, tries) in new[] { (Reason.PeerUnavailable, 2), (Reason.LedgerUnavailable, 2), (Reason.NotReady, 2), (Reason.InvalidRequest, 1), (Reason.CallerNotAllowed, 1), (Reason.TokenRevoked, 1), (Reason.Internal, 1) })
+        {
+            int asked = 0;
+            var calls = new PeerCalls("a peer", TimeSpan.FromSeconds(30), TimeProvider.System);
+            var refusal = await Assert.ThrowsAsync<Refusal>(() => calls.AskAsync<int>(_ =>
+            {
+                asked++;
+                throw new Refusal(reason);
+            }, CancellationToken.None));
+            Assert.Equal((reason, tries), (refusal.Reason, asked));
+        }
+        int second = 0;
+        Assert.Equal(7, await new PeerCalls("a peer", TimeSpan.FromSeconds(30), TimeProvider.System).AskAsync(
+            _ => ++second == 1 ? throw new Refusal(Reason.PeerUnavailable) : Task.FromResult(7), CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task A_peer_that_does_not_answer_in_time_is_unavailable()
+    {
+        var calls = new PeerCalls("the Issuer", TimeSpan.FromSeconds(2), _clock);
+        int asked = 0;
+        var answer = calls.AskAsync(async token =>
+        {
+            asked++;
+            await Task.Delay(Timeout.InfiniteTimeSpan, token);
+            return 0;
+        }, CancellationToken.None);
+        await Eventually.HoldsAsync("it is given up", async () =>
+        {
+            _clock.Advance(TimeSpan.FromMilliseconds(100));
+            await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, CancellationToken.None);
+            return answer.IsCompleted;
+        });
+        var refusal = await Assert.ThrowsAsync<Refusal>(() => answer);
+        Assert.Equal((Reason.PeerUnavailable, "No answer from the Issuer in time", 2), (refusal.Reason, refusal.Sentence, asked));
+    }
+
+    [Fact]
+    public async Task The_callers_own_deadline_ends_it_whatever_is_left_of_the_timeout()
+    {
+        var calls = new PeerCalls("a peer", TimeSpan.FromHours(1), TimeProvider.System);
+        using var deadline = new CancellationTokenSource();
+        var answer = calls.AskAsync(async token =>
+        {
+            await Task.Delay(Timeout.InfiniteTimeSpan, token);
+            return 0;
+        }, deadline.Token);
+        await deadline.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => answer);
+    }
+
+    [Fact]
+    public async Task A_peer_that_fails_and_fails_is_not_asked_for_a_while_and_then_again()
+    {
+        var calls = new PeerCalls("the Issuer", TimeSpan.FromSeconds(30), _clock);
+        int asked = 0;
+        bool isDown = true;
+        async Task<bool> RefusedAsync()
+        {
+            var answer = calls.AskAsync(_ =>
+            {
+                asked++;
+                return isDown ? throw new Refusal(Reason.PeerUnavailable) : Task.FromResult(7);
+            }, CancellationToken.None);
+            await Eventually.HoldsAsync("it is answered", async () =>
+            {
+                _clock.Advance(TimeSpan.FromMilliseconds(10));          // past the pause between the two tries
+                await Task.Yield();
+                return answer.IsCompleted;
+            });
+            return await answer.ContinueWith(done => done.IsFaulted, TaskScheduler.Default);
+        }
+        for (int i = 0; i < 8; i++) Assert.True(await RefusedAsync());
+        int before = asked;
+        Assert.InRange(before, 10, 16);
+        Assert.True(await RefusedAsync());
+        Assert.Equal(before, asked);            // nobody was asked
+
+        isDown = false;
+        _clock.Advance(TimeSpan.FromSeconds(3));
+        Assert.False(await RefusedAsync());
+        Assert.Equal(before + 1, asked);
+    }
+
+    [Fact]
+    public async Task Keys_are_read_over_HTTP_past_every_copy_and_within_bounds()
+    {
+        using var key = ClientFixture.KeyOf(11);
+        var contract = RotationContract.Of(new VerificationKeySet([key.VerificationKey]), [key.KeyId], 300, DateTimeOffset.UtcNow).ToJson();
+        byte[] jwks = JsonWebKeys.Write([key.VerificationKey]);
+        int status = 200;
+        var seen = new List<string>();
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
+        await using var app = builder.Build();
+        app.Map("/{**path}", async (HttpContext context) =>
+        {
+            lock (seen) seen.Add($"{context.Request.Path} {context.Request.Headers.CacheControl}");
+            context.Response.StatusCode = status;
+            await context.Response.Body.WriteAsync(context.Request.Path == "/v1/jwks" ? jwks : contract);
+        });
+        await app.StartAsync();
+        using var http = new HttpClient { BaseAddress = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single()) };
+        var source = new JwksKeySource(http, new PeerCalls("the Edge", TimeSpan.FromSeconds(30), TimeProvider.System));
+
+        var read = await source.ReadAsync(CancellationToken.None);
+        Assert.Equal((key.KeyId, KeyState.Active), (Assert.Single(read.Keys.Keys).KeyId, read.Keys.Keys[0].State));
+        Assert.Equal(["/v1/keys/rotation-contract no-cache", "/v1/jwks no-cache"], seen);
+
+        status = 503;
+        Assert.Equal(Reason.PeerUnavailable, (await Assert.ThrowsAsync<Refusal>(() => source.ReadAsync(CancellationToken.None))).Reason);
+        status = 200;
+        foreach (var spoilt in new[] { "{", "[]", """{"keys":{}}""", """{"keys":[],"keys":[]}""", """{"keys":[""" + string.Join(',', Enumerable.Repeat("{}", 200_000)) + "]}" })
+        {
+            jwks = System.Text.Encoding.UTF8.GetBytes(spoilt);
+            Assert.Equal(Reason.SigningConfigInvalid, (await Assert.ThrowsAsync<Refusal>(() => source.ReadAsync(CancellationToken.None))).Reason);
+        }
+        await app.StopAsync();
+        Assert.Equal(Reason.PeerUnavailable, (await Assert.ThrowsAsync<Refusal>(() => source.ReadAsync(CancellationToken.None))).Reason);
+    }
+}
