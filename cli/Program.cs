@@ -20,6 +20,7 @@ var root = new Command("claw", "Claw Bureau: scoped, short-lived tokens for agen
     BenchVerb.Create(),
     WatchVerb.Create(),
     AuditVerbs.Create(),
+    LedgerVerbs.Create(),
 };
 root.Subcommands.Add(GrammarVerb.Create(root));
 root.Options.Add(new HelpOption { Recursive = true });

@@ -60,7 +60,8 @@ internal sealed class AppliedWait(Connection introspector)
     private static bool Has(FollowerReceipt follower, Revision revision) =>
         follower.Epoch == revision.Epoch && follower.AppliedRevocationSeq >= revision.RevocationSeq;
 
-    private static TimeSpan? Parse(ArgumentResult argument)
+    /// <summary>A time to wait, up to a minute.</summary>
+    internal static TimeSpan? Parse(ArgumentResult argument)
     {
         var text = argument.Tokens.Count == 1 ? argument.Tokens[0].Value : "";
         var (digits, unit) = text.EndsWith("ms", StringComparison.Ordinal) ? (text[..^2], 0.001) : text.EndsWith('s') ? (text[..^1], 1.0) : (text, 1.0);

@@ -29,6 +29,18 @@ public enum EventKind : short
 /// <summary>The names under which events appear in payloads, listings and the audit log.</summary>
 public static class EventKinds
 {
+    /// <summary>False for a name that this build does not know.</summary>
+    public static bool TryParse(string name, out EventKind kind)
+    {
+        foreach (var known in Enum.GetValues<EventKind>())
+        {
+            kind = known;
+            if (NameOf(known) == name) return true;
+        }
+        kind = default;
+        return false;
+    }
+
     public static string NameOf(EventKind kind) => kind switch
     {
         EventKind.TokenIssued => "token.issued",

@@ -1,4 +1,5 @@
 using ClawBureau.Ledger.Statements;
+using ClawBureau.Tokens;
 using Npgsql;
 
 namespace ClawBureau.Ledger;
@@ -16,8 +17,12 @@ internal sealed class LedgerBatch
         WITH alive AS (
           UPDATE ledger.head SET beat = beat + 1, beat_at = clock_timestamp() WHERE beat_at < clock_timestamp() - interval '500 ms'
         )
-        INSERT INTO ledger.batches (batch_id, abandoned, first_seq, recorded_at) SELECT $1, false, seq + 1, clock_timestamp() FROM ledger.head
+        INSERT INTO ledger.batches (batch_id, abandoned, first_seq, recorded_at)
+        SELECT $1, false, h.seq + 1, clock_timestamp() FROM ledger.head h WHERE ledger.require_sound(h, $2, $3)
         """;
+
+    /// <summary>SQLSTATE of a batch refused because the ledger was restored, failed over or rolled back (ledger.require_sound).</summary>
+    public const string NotSound = "LR001";
 
     private const string AnnounceUnlocked =
         "INSERT INTO ledger.batches (batch_id, abandoned, first_seq, recorded_at) SELECT $1, false, seq + 1, clock_timestamp() FROM ledger.head";
@@ -40,13 +45,16 @@ internal sealed class LedgerBatch
     public IReadOnlyList<PendingAct> Acts { get; }
 
     /// <summary>Sends the batch and reads its verdicts. When this returns, it is committed.</summary>
+    /// <param name="known">The last act its writer knows of: a ledger that ends before it has lost acts.</param>
     /// <param name="judgeUnderLock">True always, but for the negative control of rule 2 in the ledger's own tests.</param>
     /// <exception cref="NpgsqlException">The batch failed; whether it committed is for the caller to find out.</exception>
-    public async Task ExecuteAsync(NpgsqlConnection connection, bool judgeUnderLock, CancellationToken cancellationToken)
+    public async Task ExecuteAsync(NpgsqlConnection connection, (Guid Epoch, Seq Seq) known, bool judgeUnderLock, CancellationToken cancellationToken)
     {
         await using var batch = new NpgsqlBatch(connection);
         if (judgeUnderLock) batch.BatchCommands.Add(new NpgsqlBatchCommand(LockHead));
-        batch.BatchCommands.Add(new NpgsqlBatchCommand(judgeUnderLock ? Announce : AnnounceUnlocked) { Parameters = { new() { Value = Id } } });
+        batch.BatchCommands.Add(judgeUnderLock
+            ? new NpgsqlBatchCommand(Announce) { Parameters = { new() { Value = Id }, new() { Value = known.Epoch }, new() { Value = known.Seq.Value } } }
+            : new NpgsqlBatchCommand(AnnounceUnlocked) { Parameters = { new() { Value = Id } } });
         bool judgesCallers = CallerStatement.TryAddTo(batch, Acts);
         foreach (var statement in _statements) statement.AddTo(batch, Id, judgeUnderLock);
 

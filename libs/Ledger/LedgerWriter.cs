@@ -20,6 +20,7 @@ public sealed class LedgerWriter : BackgroundService
     private readonly SemaphoreSlim _arrived = new(0, 1);
     private NpgsqlConnection? _connection;                              // owned by the loop
     private bool _warned;                                               // set by the connection's notices, read by the loop after a batch
+    private (Guid Epoch, Seq Seq) _known;                               // owned by the loop: the last act it recorded
     private volatile bool _stopped;
 
     public LedgerWriter(NpgsqlDataSource database, LedgerOptions options, ILogger<LedgerWriter> log)
@@ -132,7 +133,7 @@ public sealed class LedgerWriter : BackgroundService
         {
             _warned = false;
             using var deadline = new CancellationTokenSource(_options.BatchTimeout);
-            await batch.ExecuteAsync(_connection, JudgeUnderLock, deadline.Token);
+            await batch.ExecuteAsync(_connection, _known, JudgeUnderLock, deadline.Token);
             if (_warned) await ResolveAsync(batch);
             else Confirm(acts);
         }
@@ -143,6 +144,12 @@ public sealed class LedgerWriter : BackgroundService
             RefuseAll(acts.Where(a => dead.Contains(a.Ordinal)), new Refusal(Reason.TokenRevoked));
             var rest = acts.Where(a => !dead.Contains(a.Ordinal)).ToList();
             if (rest.Count > 0) await WriteAsync(rest);
+        }
+        catch (PostgresException refused) when (refused.SqlState == LedgerBatch.NotSound && IsRolledBack(refused))
+        {
+            Log.NotSound(_log, refused.MessageText);
+            await ReportLossAsync();        // before anybody is told, so that he meets nobody who does not know
+            RefuseAll(acts, new Refusal(Reason.LedgerNeedsRecovery, inner: refused));
         }
         catch (PostgresException refused) when (IsRolledBack(refused))
         {
@@ -174,7 +181,26 @@ public sealed class LedgerWriter : BackgroundService
     private void Confirm(IReadOnlyList<PendingAct> acts)
     {
         Commits++;
-        foreach (var act in acts) act.Confirm();
+        foreach (var act in acts)
+        {
+            if (act.Outcome is { Verdict: Verdict.Recorded } recorded && (recorded.Epoch != _known.Epoch || recorded.Seq > _known.Seq)) _known = (recorded.Epoch, recorded.Seq);
+            act.Confirm();
+        }
+    }
+
+    /// <summary>Has nobody served any more, whichever process he asks, where the ledger ends before what this one recorded.</summary>
+    private async Task ReportLossAsync()
+    {
+        try
+        {
+            await using var report = new NpgsqlCommand("SELECT ledger.report_loss($1, $2, 0, 0)", _connection) { Parameters = { new() { Value = _known.Epoch }, new() { Value = _known.Seq.Value } } };
+            await report.ExecuteNonQueryAsync();
+        }
+        catch (NpgsqlException e)
+        {
+            Log.LedgerUnreachable(_log, e.Message);         // the next act is refused and reported again
+            await DropConnectionAsync();
+        }
     }
 
     /// <summary>

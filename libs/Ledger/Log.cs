@@ -26,6 +26,9 @@ internal static partial class Log
     [LoggerMessage(EventId = 106, EventName = "ledger.callers_dead", Level = LogLevel.Information, Message = "{Dead} of {Count} acts of a batch were refused: their callers' tokens were taken back meanwhile")]
     public static partial void CallersDead(ILogger logger, int dead, int count);
 
+    [LoggerMessage(EventId = 107, EventName = "ledger.not_sound", Level = LogLevel.Error, Message = "Nothing is recorded: {Why}. Find out what became of the database, then run `claw ledger recover`")]
+    public static partial void NotSound(ILogger logger, string why);
+
     [LoggerMessage(EventId = 110, EventName = "ledger.migrated", Level = LogLevel.Information, Message = "Migration {Version} {Name} applied")]
     public static partial void Migrated(ILogger logger, int version, string name);
 }

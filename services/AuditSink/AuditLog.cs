@@ -217,12 +217,12 @@ public sealed class AuditLog : BackgroundService
                 pending.Refuse(Gap(before.LastSeq + 1));        // events of the former epoch are still to come
                 return;
             }
-            if (open is null && run.Continues is not null)
+            if (open is null && run.Continues is { LastSeq: > 0 })
             {
                 pending.Refuse(new Refusal(Reason.AuditSourceEpochMismatch, "The log has no epoch that this one could continue"));
                 return;
             }
-            continues = run.Continues;
+            continues = open is null ? null : run.Continues;
             last = continues?.LastSeq ?? 0;
         }
         if (run.FirstSeq > last + 1)

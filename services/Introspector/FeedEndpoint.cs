@@ -32,6 +32,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
 
         using var counted = follower.CountWatcher();
         using var followed = followerId == Guid.Empty ? null : receipts.BeginWatch(followerId, context.GetCaller());
+        int epochs = follower.Epochs;
         // Fresh, so that a cursor of the future is told from one this replica has not caught up with.
         var reading = await follower.ReadIndexAsync(context.CancellationToken);
         var head = reading.Revision.RevocationSeq;
@@ -47,7 +48,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
         using var stream = new WatchStream(responseStream, time, context.CancellationToken);
         var listening = ListenAsync(requestStream, renewals.Writer, stream, ended.Token);
-        var place = new Place(cursor, follower.KeysSeq);        // what hello says; whatever comes later is announced
+        var place = new Place(epochs, cursor, follower.KeysSeq);        // what hello says; whatever comes later is announced
         watches.Add(stream);
         Log.Watching(log, start.FollowerId, cursor);
         try
@@ -68,9 +69,9 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
             });
             await DeliverAsync(stream, place, FrameEntries(start.MaxFrameBytes), followerId, renewals.Reader, context.CancellationToken);
         }
-        catch (Refusal refusal) when (refusal.Reason == Reason.FeedCursorTooOld)
+        catch (Refusal refusal) when (refusal.Reason is Reason.FeedCursorTooOld or Reason.FeedCursorForeignEpoch)
         {
-            // What came next left the ledger while the watcher was behind: the same answer as at the start.
+            // What came next left the ledger while the watcher was behind, or another epoch began: the same answer as at the start.
             reading = await follower.ReadIndexAsync(context.CancellationToken);
             await stream.SendAsync(ToReset(refusal.Reason, reading.Revision, await follower.ReadOldestAsync(context.CancellationToken)));
         }
@@ -126,7 +127,8 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
     /// Everything the ring has after the cursor, or what the database has where the ring does not reach back; then that the watcher
     /// has caught up, where it had not.
     /// </summary>
-    /// <exception cref="Refusal">FEED_CURSOR_TOO_OLD: what follows the cursor is not in the ledger any more.</exception>
+    /// <exception cref="Refusal">FEED_CURSOR_TOO_OLD: what follows the cursor is not in the ledger any more. FEED_CURSOR_FOREIGN_EPOCH:
+    /// another epoch is followed by now.</exception>
     private async Task SendBacklogAsync(WatchStream stream, Place place, int frameEntries, CancellationToken cancellationToken)
     {
         while (true)
@@ -152,12 +154,20 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
                 });
             }
         }
+        RequireSameEpoch();
         if (place.IsCaughtUp) return;
         place.IsCaughtUp = true;
         await stream.SendAsync(new WatchRevocationsResponse { CaughtUp = new CaughtUp { ThroughRevocationSeq = place.Cursor } });
 
+        // After reading and before sending: nothing of another epoch is told under the numbers of this one.
+        void RequireSameEpoch()
+        {
+            if (follower.Epochs != place.Epochs) throw new Refusal(Reason.FeedCursorForeignEpoch);
+        }
+
         async ValueTask SendAsync(WatchRevocationsResponse events)
         {
+            RequireSameEpoch();
             await stream.SendAsync(events);
             place.Cursor = events.Events.LastRevocationSeq;
         }
@@ -197,8 +207,10 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
     private static int FrameEntries(int maxFrameBytes) => Math.Max(1, (maxFrameBytes == 0 ? DefaultFrameBytes : Math.Min(maxFrameBytes, DefaultFrameBytes)) / BytesPerEntry);
 
     /// <summary>Where a watcher stands: everything up to there was delivered.</summary>
-    private sealed class Place(RevocationSeq cursor, long keysSeq)
+    /// <param name="epochs">Of the follower, when the stream began.</param>
+    private sealed class Place(int epochs, RevocationSeq cursor, long keysSeq)
     {
+        public int Epochs { get; } = epochs;
         public long Cursor { get; set; } = cursor.Value;
         public long KeysSeq { get; set; } = keysSeq;
         public bool IsCaughtUp { get; set; }

@@ -27,7 +27,11 @@ public sealed class FeedRing(IntrospectorOptions options, Watches watches)
     /// <summary>Starts the ring behind this entry; nothing older is ever in it.</summary>
     public void Begin(RevocationSeq head)
     {
-        lock (_lock) (_first, _head) = (head.Value + 1, head.Value);
+        lock (_lock)
+        {
+            (_first, _head) = (head.Value + 1, head.Value);
+            Array.Clear(_frames);           // of another epoch their numbers mean something else
+        }
     }
 
     /// <summary>Adds rows, which must follow the head without a gap.</summary>

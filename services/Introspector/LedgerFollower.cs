@@ -20,11 +20,13 @@ public sealed class LedgerFollower(
     private const string Condition = "ledger";
     private static readonly TimeSpan SnapshotDeadline = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan DropEvery = TimeSpan.FromMinutes(1);
+    private const int RememberedAtOnce = 4096;
     private readonly Lock _lock = new();
     private ReadWaiters? _underWay;         // locked: whom the read under way answers; null while there is none
     private ReadWaiters? _next;             // locked: those who arrived since it began
     private volatile bool _loaded;
-    private volatile Refusal? _ended;                       // why nothing rests on this ledger any more; set once, until a restart
+    private volatile Refusal? _ended;                       // why nothing rests on this ledger any more, until recovery has opened the next epoch
+    private int _epochs;                                    // epochs followed since the start
     private int _watchers;
 
     // Touched by the one read under way only.
@@ -32,6 +34,9 @@ public sealed class LedgerFollower(
     private Seq _seq;
     private long _beat = -1;
     private long _beatMovedAt;
+    private RevocationSeq _restoredTo;                      // what the ledger still had when it was found to have lost something
+    private List<RevocationEntry> _kept = [];               // revocations that the recovered ledger does not know
+    private bool _remembered;                               // what it had lost has been left in it
 
     private volatile VerificationKeySet _keys = VerificationKeySet.Empty;
     private long _keysSeq;
@@ -53,8 +58,14 @@ public sealed class LedgerFollower(
     /// <summary>True only in the negative control of L3, which this service's tests must see fail.</summary>
     internal bool JoinsReadUnderWay { get; init; }
 
-    /// <summary>Set once a number went back or the epoch changed: nothing is answered any more, whatever the database says later.</summary>
+    /// <summary>
+    /// Set once a number went back, or the ledger needs recovery, or is another one: nothing is answered any more, whatever the
+    /// database says later, until recovery has opened an epoch that continues the one followed here.
+    /// </summary>
     public Refusal? Ended => _ended;
+
+    /// <summary>Grows with every epoch: what was begun under another number goes on no further.</summary>
+    public int Epochs => Volatile.Read(ref _epochs);
 
     /// <summary>The latest read; its revision is applied. Default when there is none to rest on.</summary>
     public Reading Latest
@@ -72,7 +83,7 @@ public sealed class LedgerFollower(
     /// <exception cref="Refusal">As of <see cref="ReadIndexAsync"/>.</exception>
     public Task<Reading> JoinNextRead()
     {
-        if (!_loaded) throw new Refusal(Reason.NotReady, "The revocations are still being loaded; try again in a moment.");
+        if (!_loaded) throw _ended ?? new Refusal(Reason.NotReady, "The revocations are still being loaded; try again in a moment.");
         Task<Reading> answer;
         ReadWaiters? begin = null;
         lock (_lock)
@@ -89,9 +100,11 @@ public sealed class LedgerFollower(
     /// <exception cref="Refusal">As of <see cref="ReadIndexAsync"/>.</exception>
     public async Task<(Revision Revision, IReadOnlyList<RevocationEntry> Entries)> CopyLiveAsync(CancellationToken cancellationToken)
     {
+        int epochs = Epochs;
         var read = (await ReadIndexAsync(cancellationToken)).Revision;
         // The set holds a prefix of the feed, which by now may be ahead of the read; its last entry says where it ends.
         var entries = live.ReadAll().ToList();
+        if (Epochs != epochs) throw new Refusal(Reason.LedgerEpochMismatch);
         return (entries.Count == 0 || entries[^1].RevocationSeq <= read.RevocationSeq ? read : read with { Seq = entries[^1].Seq, RevocationSeq = entries[^1].RevocationSeq }, entries);
     }
 
@@ -134,6 +147,7 @@ public sealed class LedgerFollower(
             try
             {
                 if (!_loaded) await LoadAsync(stoppingToken);
+                else if (_ended is not null) await LoadNextEpochAsync(stoppingToken);
                 await ReadIndexAsync(stoppingToken);
                 if (away) Log.LedgerBack(log);
                 away = false;
@@ -168,12 +182,64 @@ public sealed class LedgerFollower(
     {
         await ledger.RequireCurrentAsync(cancellationToken);
         var snapshot = await ledger.ReadSnapshotAsync(cancellationToken);
+        if (snapshot.Unsound is { } why) throw _ended = new Refusal(Reason.LedgerNeedsRecovery, inner: new InvalidOperationException(why));
         live.Replace(snapshot.Rows.Select(row => row.ToEntry()));
         ring.Begin(snapshot.Revision.RevocationSeq);
         TakeKeys(snapshot.Keys);
         (_epoch, _seq) = (snapshot.Revision.Epoch, snapshot.Revision.Seq);
+        _ended = null;
         _loaded = true;
         Log.Loaded(log, live.Count, snapshot.Revision.Epoch, snapshot.Revision.Seq);
+    }
+
+    /// <summary>
+    /// After recovery: begins anew with the epoch that continues the one followed so far. Reads are refused until this is done, so
+    /// nothing else touches what it sets. Whatever was dead stays dead here, also where the recovered ledger does not know it.
+    /// </summary>
+    private async Task LoadNextEpochAsync(CancellationToken cancellationToken)
+    {
+        var snapshot = await ledger.ReadSnapshotAsync(cancellationToken);
+        if (snapshot.Unsound is not null || snapshot.Revision.Epoch == _epoch)
+        {
+            if (!_remembered) await RememberAsync(snapshot.Revision, cancellationToken);
+            return;
+        }
+        if (!await ledger.ContinuesAsync(_epoch, cancellationToken)) return;        // another ledger's
+
+        var rows = snapshot.Rows.Select(row => row.ToEntry()).ToList();
+        var known = rows.Where(e => e.TokenHash is not null).Select(e => e.TokenHash!.Value).ToHashSet();
+        var knownJtis = rows.Where(e => e.Jti is not null).Select(e => e.Jti!).ToHashSet(StringComparer.Ordinal);
+        var groups = rows.Where(e => e.Group is not null).ToDictionary(e => e.Group!.Value);
+        _kept = live.ReadAll()
+            .Where(e => e.RevocationSeq > _restoredTo && (e.Group is { } group
+                ? !groups.TryGetValue(group, out var now) || DeniesMore(e, now)
+                : !(e.TokenHash is { } hash && known.Contains(hash)) && !(e.Jti is { } jti && knownJtis.Contains(jti)) && (e.ExpiresAt is not { } end || end > clock.UtcNow)))
+            .Select(e => e with { RevocationSeq = snapshot.Revision.RevocationSeq, Seq = snapshot.Revision.Seq })
+            .ToList();
+        if (_kept.Count > 0) Log.Kept(log, _kept.Count);
+        Interlocked.Increment(ref _epochs);                 // before anything of the new epoch can be seen
+        live.Replace(rows.Concat(_kept));
+        ring.Begin(snapshot.Revision.RevocationSeq);
+        TakeKeys(snapshot.Keys);
+        (_epoch, _seq, _beat, _remembered, _restoredTo) = (snapshot.Revision.Epoch, snapshot.Revision.Seq, -1, false, default);
+        Log.Loaded(log, live.Count, snapshot.Revision.Epoch, snapshot.Revision.Seq);
+        _ended = null;
+        ring.Nudge();
+
+        // A block that is not known any more, unless it was lifted since; a cut that is not known any more.
+        static bool DeniesMore(RevocationEntry former, RevocationEntry now) =>
+            !now.Blocked && ((former.Blocked && now.Cut < former.RevokedAt.ToUnixTimeSeconds()) || former.Cut > now.Cut);
+    }
+
+    /// <summary>Leaves what the ledger has lost, and is still known here, for recovery to find.</summary>
+    private async Task RememberAsync(Revision restored, CancellationToken cancellationToken)
+    {
+        if (restored.Epoch != _epoch) return;
+        await ledger.ReportLossAsync(new Revision(_epoch, _seq, ring.Head), _beat, cancellationToken);
+        _restoredTo = restored.RevocationSeq < ring.Head ? restored.RevocationSeq : ring.Head;
+        foreach (var some in live.ReadAll().Where(e => e.RevocationSeq > _restoredTo).Chunk(RememberedAtOnce))
+            await ledger.RememberAsync(_epoch, some, cancellationToken);
+        _remembered = true;
     }
 
     private async Task ReadWhileAskedAsync(ReadWaiters asked)
@@ -238,7 +304,8 @@ public sealed class LedgerFollower(
     {
         var snapshot = await AskAsync(ledger.ReadSnapshotAsync, SnapshotDeadline, CancellationToken.None);
         if (snapshot.Revision.Epoch != _epoch) throw End(Reason.LedgerEpochMismatch);
-        live.Replace(snapshot.Rows.Select(row => row.ToEntry()));
+        if (snapshot.Unsound is not null) throw End(Reason.LedgerNeedsRecovery);
+        live.Replace(snapshot.Rows.Select(row => row.ToEntry()).Concat(_kept));
         clock.FollowWallClock();
         Log.ClockSetBack(log, live.Count, snapshot.Revision.RevocationSeq);
     }
@@ -277,6 +344,7 @@ public sealed class LedgerFollower(
     {
         RequirePrimary(poll);
         if (poll.Revision.Epoch != _epoch) throw End(Reason.LedgerEpochMismatch);
+        if (poll.Unsound is not null) throw End(Reason.LedgerNeedsRecovery);
         if (poll.Revision.Seq < _seq || poll.Revision.RevocationSeq < ring.Head || poll.Beat < _beat) throw End(Reason.LedgerNeedsRecovery);
         _seq = poll.Revision.Seq;
         if (poll.Beat != _beat) (_beat, _beatMovedAt) = (poll.Beat, time.GetTimestamp());
@@ -291,7 +359,7 @@ public sealed class LedgerFollower(
         if (poll.InRecovery) throw new Refusal(Reason.LedgerUnavailable, "The database is a standby; only the primary knows what is revoked.");
     }
 
-    /// <summary>Stops answering for good. Watchers are woken, so that they learn it too.</summary>
+    /// <summary>Stops answering until recovery. Watchers are woken, so that they learn it too.</summary>
     private Refusal End(Reason reason)
     {
         var ended = new Refusal(reason);

@@ -15,12 +15,16 @@ internal static partial class Log
     public static partial void LedgerBack(ILogger logger);
 
     [LoggerMessage(EventId = 303, EventName = "ledger.ended", Level = LogLevel.Critical,
-        Message = "Nothing is answered any more: {Reason}, after epoch {Epoch}, seq {Seq}. Find out what became of the database, then restart this process")]
+        Message = "Nothing is answered any more: {Reason}, after epoch {Epoch}, seq {Seq}. Find out what became of the database, then run `claw ledger recover`")]
     public static partial void LedgerEnded(ILogger logger, Reason reason, Guid epoch, Seq seq);
 
     [LoggerMessage(EventId = 304, EventName = "clock.set_back", Level = LogLevel.Warning,
         Message = "The clock was set back; {Count} live revocations read anew, through {RevocationSeq}")]
     public static partial void ClockSetBack(ILogger logger, int count, RevocationSeq revocationSeq);
+
+    [LoggerMessage(EventId = 305, EventName = "ledger.kept", Level = LogLevel.Warning,
+        Message = "{Count} revocations are kept that the recovered ledger does not know: they hold here until a restart. Revoke what they name again")]
+    public static partial void Kept(ILogger logger, int count);
 
     [LoggerMessage(EventId = 310, EventName = "feed.watching", Level = LogLevel.Information, Message = "Follower {FollowerId} watches from {Cursor}")]
     public static partial void Watching(ILogger logger, string followerId, RevocationSeq cursor);

@@ -11,8 +11,22 @@ public sealed class ControlViews(LedgerReads ledger, ILogger<ControlViews> log)
 {
     private int _refreshing;                    // 1 while one refresh runs
     private volatile ControlView? _current;
+    private volatile bool _unsound;
 
     public ControlView? Current => _current;
+
+    /// <summary>Set by <see cref="LedgerPulse"/> while the ledger waits for recovery.</summary>
+    public bool IsUnsound
+    {
+        set => _unsound = value;
+    }
+
+    /// <summary>Spares work, and tells why where there is no view yet; the ledger itself refuses every act in any case.</summary>
+    /// <exception cref="Refusal">LEDGER_NEEDS_RECOVERY.</exception>
+    public void RequireSound()
+    {
+        if (_unsound) throw new Refusal(Reason.LedgerNeedsRecovery);
+    }
 
     public async Task RefreshAsync(CancellationToken cancellationToken) =>
         _current = await ControlView.ReadAsync(ledger.Source, cancellationToken);

@@ -29,10 +29,12 @@ public static class IssuerServices
         services.AddSingleton<GroupBlocks>();
         services.AddSingleton<ICallerTokens, LedgerCallerTokens>();
         services.AddControlPlane();
+        services.AddSingleton<AuditRelay>();
+        // First of all: a ledger that the audit log is ahead of is written to by nobody.
+        services.AddHostedService(s => s.GetRequiredService<AuditRelay>());
         // In this order: the writer runs before the keys are announced, and stops after nobody can ask any more.
         services.AddHostedService(s => s.GetRequiredService<LedgerWriter>());
         services.AddHostedService<LedgerPulse>();
-        services.AddHostedService<AuditRelay>();
     }
 
     public static void MapIssuer(this WebApplication app)

@@ -1,4 +1,5 @@
 using ClawBureau.Hosting.Health;
+using ClawBureau.Hosting.Refusals;
 using ClawBureau.Ledger;
 using ClawBureau.Tokens;
 using Npgsql;
@@ -37,6 +38,7 @@ public sealed class LedgerPulse(
                 {
                     await Migrator.RequireCurrentAsync(ledger.Source, stoppingToken);
                     await CompareClocksAsync(stoppingToken);
+                    await ledger.Reader.RequireSoundAsync(stoppingToken);
                     await ledger.Reader.RaiseLongestTtlAsync(PolicyBook.LongestTtlOf(options.Policy), stoppingToken);
                     await keys.AnnounceAsync(stoppingToken);
                     announced = true;
@@ -44,12 +46,13 @@ public sealed class LedgerPulse(
                 else
                 {
                     await CompareClocksAsync(stoppingToken);
+                    await ledger.Reader.RequireSoundAsync(stoppingToken);
                 }
                 if (beats++ % BeatsBetweenChores == 0) await DoChoresAsync(stoppingToken);
                 await keys.TendAsync(stoppingToken);
                 if (views.Current is null || away) await views.RefreshAsync(stoppingToken);
                 if (away) Log.LedgerBack(log);
-                away = false;
+                views.IsUnsound = away = false;
                 readiness.SetReady(Condition);
             }
             catch (InvalidOperationException e)             // the schema is not this build's: the sentence says what to do
@@ -60,9 +63,12 @@ public sealed class LedgerPulse(
             }
             catch (Exception e) when (e is NpgsqlException or TimeoutException or Refusal || (e is OperationCanceledException && !stoppingToken.IsCancellationRequested))
             {
-                readiness.SetNotReady(Condition, "the ledger database cannot be reached");
+                readiness.SetNotReady(Condition, e is Refusal { Reason: Reason.LedgerNeedsRecovery } ? ReasonCatalog.Of(Reason.LedgerNeedsRecovery).Sentence : "the ledger database cannot be reached");
                 if (!away) Log.LedgerAway(log, e.Message);
                 away = true;
+                if (e is not Refusal { Reason: Reason.LedgerNeedsRecovery }) continue;
+                views.IsUnsound = true;
+                announced = false;              // what recovery leaves may lack what was announced
             }
         }
         while (await timer.WaitForNextTickAsync(stoppingToken));

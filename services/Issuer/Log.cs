@@ -59,4 +59,10 @@ internal static partial class Log
 
     [LoggerMessage(EventId = 240, EventName = "control.recorded", Level = LogLevel.Information, Message = "{Kind} at seq {Seq} by {Owner}")]
     public static partial void ControlActRecorded(ILogger logger, EventKind kind, Seq seq, string owner);
+
+    [LoggerMessage(EventId = 234, EventName = "audit.refused", Level = LogLevel.Error, Message = "The audit log does not take the next event, and events wait in the ledger: {What}")]
+    public static partial void AuditRefused(ILogger logger, string what);
+
+    [LoggerMessage(EventId = 235, EventName = "audit.not_compared", Level = LogLevel.Information, Message = "The ledger was not compared with the audit log at the start: {Error}")]
+    public static partial void AuditNotCompared(ILogger logger, string error);
 }

@@ -51,6 +51,7 @@ public sealed class TokenMint(
     public async Task<MintedToken> IssueAsync(MintOrder order, CancellationToken cancellationToken)
     {
         // 1
+        views.RequireSound();
         if (order.Lane == TokenLane.Canonical && order.Judge is null) throw new Refusal(Reason.ControlPlaneNotConfigured);
         var (policy, grant) = await JudgeAsync(order, await policies.CurrentAsync(cancellationToken), afresh: false, cancellationToken);
 

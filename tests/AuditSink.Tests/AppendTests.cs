@@ -251,17 +251,22 @@ public sealed class AppendTests
     [Fact]
     public async Task A_full_queue_refuses_and_loses_nothing_that_was_accepted()
     {
-        await using var audit = await AuditFixture.StartAsync(tune: o => new AuditSinkOptions { Database = o.Database, QueueEvents = 100 });
+        await using var audit = await AuditFixture.StartAsync(tune: o => new AuditSinkOptions { Database = o.Database, QueueEvents = 100, RetryWithin = TimeSpan.FromMinutes(1) });
         var edge = new AuditService.AuditServiceClient(audit.Process.ServiceChannel("edge").Calls);
         // The head is held, so the first batch waits and what follows queues up.
         await using var holder = await audit.Admin.OpenConnectionAsync();
         await using var held = await holder.BeginTransactionAsync();
         await using (var hold = new NpgsqlCommand("SELECT 1 FROM audit.head FOR UPDATE", holder)) await hold.ExecuteNonQueryAsync();
 
-        var told = Enumerable.Range(0, 8).Select(i => edge.AppendEventsAsync(AuditFixture.Request(Guid.NewGuid(), 1, 40, $"edge/{i}")).ResponseAsync).ToList();
-        await Eventually.HoldsAsync("some are refused", () => Task.FromResult(told.Count(t => t.IsFaulted) >= 5));
+        List<Task<AppendEventsResponse>> told = [Tell(0)];
+        await Eventually.HoldsAsync("the first one waits for the head", async () => await audit.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0);
+        told.AddRange(Enumerable.Range(1, 7).Select(Tell));
+        // Of forty events each, two more fit into the queue.
+        await Eventually.HoldsAsync("the others are refused", () => Task.FromResult(told.Count(t => t.IsFaulted) == 5));
         await held.CommitAsync();
         await Task.WhenAll(told.Select(t => ((Task)t).ContinueWith(_ => { }, TaskScheduler.Default)));
+
+        Task<AppendEventsResponse> Tell(int i) => edge.AppendEventsAsync(AuditFixture.Request(Guid.NewGuid(), 1, 40, $"edge/{i}")).ResponseAsync;
 
         Assert.All(told.Where(t => t.IsFaulted), t => Assert.Equal(Reason.AuditOverloaded, Assert.IsType<Refusal>(t.Exception!.InnerException).Reason));
         Assert.Equal(told.Count(t => t.IsCompletedSuccessfully) * 40, (await audit.CheckAsync()).Count);

@@ -132,17 +132,19 @@ public sealed class RelayTests
         var epoch = await ledger.ScalarAsync<Guid>("SELECT epoch FROM ledger.head");
         await audit.Issuer.AppendEventsAsync(AuditFixture.Request(epoch, 1, 9));
 
-        var issuer = await ledger.AddReplicaAsync(audit.Process.Address);
+        var issuer = await ledger.AddReplicaAsync(audit.Process.Address, untilReady: false);
         issuer.ExpectsErrors = true;
         await Eventually.HoldsAsync("the Issuer says so", () => Task.FromResult(issuer.Logs.Any(line => line.Contains("audit.disagrees", StringComparison.Ordinal))));
 
+        await Eventually.HoldsAsync("nothing is issued", async () =>
+            (await Assert.ThrowsAsync<Refusal>(async () => await ledger.Issuance.IssueTokenAsync(IssuerSide.Request("m")))).Reason == Reason.LedgerNeedsRecovery);
         Assert.Equal(9, (await audit.CheckAsync()).Count);
     }
 
-    private static Task WaitUntilRelayedAsync(AuditFixture audit, IssuerSide ledger) => Eventually.HoldsAsync("everything is relayed", async () =>
+    internal static Task WaitUntilRelayedAsync(AuditFixture audit, IssuerSide ledger) => Eventually.HoldsAsync("everything is relayed", async () =>
         await audit.ScalarAsync<long>("SELECT coalesce((SELECT last_seq FROM audit.cursors WHERE source = 'ledger' AND NOT closed), 0)") == await ledger.ScalarAsync<long>("SELECT seq FROM ledger.head"));
 
-    private static Uri FreeAddress()
+    internal static Uri FreeAddress()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
@@ -162,6 +164,7 @@ internal sealed class IssuerSide : IAsyncDisposable
 
     public IssuanceService.IssuanceServiceClient Issuance => new(_issuers[0].Channel().Calls);
     public RevocationService.RevocationServiceClient Revocation => new(_issuers[0].Channel().Calls);
+    public TestDatabase Database => _database;
     public IEnumerable<string> Logs => _issuers.SelectMany(i => i.Logs);
 
     public static async Task<IssuerSide> StartAsync(Uri sink)
@@ -171,7 +174,13 @@ internal sealed class IssuerSide : IAsyncDisposable
         return side;
     }
 
-    public async Task<TestProcess> AddReplicaAsync(Uri? sink = null)
+    /// <summary>From now on its Issuers may log errors.</summary>
+    public void ExpectErrors()
+    {
+        foreach (var issuer in _issuers) issuer.ExpectsErrors = true;
+    }
+
+    public async Task<TestProcess> AddReplicaAsync(Uri? sink = null, bool untilReady = true)
     {
         var process = await TestProcess.StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), new Dictionary<string, string?>
         {
@@ -181,7 +190,7 @@ internal sealed class IssuerSide : IAsyncDisposable
             ["SCOPE_ALLOWED_SCOPE_PREFIXES"] = "clawproxy:",
         });
         _issuers.Add(process);
-        await Eventually.HoldsAsync("the Issuer is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        if (untilReady) await Eventually.HoldsAsync("the Issuer is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
         return process;
     }
 

@@ -17,21 +17,30 @@ public sealed record EventRow
     public required byte[] Payload { get; init; }
 }
 
+/// <summary>Events, and the head as of the same moment.</summary>
+/// <param name="Unsound">As of <see cref="LedgerPoll.Unsound"/>.</param>
+public sealed record EventPage(Guid Epoch, Seq Head, string? Unsound, IReadOnlyList<EventRow> Events);
+
 public sealed partial class LedgerReader
 {
     /// <summary>The events after <paramref name="after"/>, oldest first: whatever is committed, and none that could still appear before one of them.</summary>
-    public async Task<IReadOnlyList<EventRow>> ReadEventsAsync(Seq after, int most, CancellationToken cancellationToken)
+    public async Task<EventPage> ReadEventsAsync(Seq after, int most, CancellationToken cancellationToken)
     {
         await using var command = database.CreateCommand("""
-            SELECT seq, kind, recorded_at, token_hash, subject, mission_id, run_id, trace_id, correlation_id, payload
-              FROM ledger.events WHERE seq > $1 ORDER BY seq LIMIT $2
+            SELECT e.seq, e.kind, e.recorded_at, e.token_hash, e.subject, e.mission_id, e.run_id, e.trace_id, e.correlation_id, e.payload, h.epoch, h.seq, ledger.unsound(h) AS unsound
+              FROM ledger.head h
+              LEFT JOIN LATERAL (SELECT * FROM ledger.events WHERE seq > $1 ORDER BY seq LIMIT $2) e ON true
+             ORDER BY e.seq
             """);
         command.Parameters.Add(new() { Value = after.Value });
         command.Parameters.Add(new() { Value = most });
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         var events = new List<EventRow>();
+        EventPage? page = null;
         while (await reader.ReadAsync(cancellationToken))
         {
+            page ??= new EventPage(reader.GetGuid(10), new Seq(reader.GetInt64(11)), ReadUnsound(reader), events);
+            if (reader.IsDBNull(0)) continue;
             events.Add(new EventRow
             {
                 Seq = new Seq(reader.GetInt64(0)),
@@ -43,7 +52,7 @@ public sealed partial class LedgerReader
                 Payload = reader.GetFieldValue<byte[]>(9),
             });
         }
-        return events;
+        return page ?? throw new InvalidOperationException("ledger.head has no row");
 
         static string? Text(NpgsqlDataReader row, int column) => row.IsDBNull(column) ? null : row.GetString(column);
     }

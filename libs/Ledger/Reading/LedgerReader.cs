@@ -7,10 +7,18 @@ namespace ClawBureau.Ledger.Reading;
 /// <summary>What a poll saw: the head, and the revocations after the caller's place, all of one snapshot.</summary>
 /// <param name="Beat">Proof of life of the primary; it moves at least every 500 ms while anybody can write.</param>
 /// <param name="KeysSeq">Seq of the latest change of a key; 0 when there is none.</param>
-public sealed record LedgerPoll(Revision Revision, long Beat, long KeysSeq, bool InRecovery, IReadOnlyList<RevocationRow> Rows);
+public sealed record LedgerPoll(Revision Revision, long Beat, long KeysSeq, bool InRecovery, IReadOnlyList<RevocationRow> Rows)
+{
+    /// <summary>Why nothing may rest on this ledger until it is recovered; null: it may.</summary>
+    public string? Unsound { get; init; }
+}
 
 /// <summary>Everything that is dead at one revision, and the keys.</summary>
-public sealed record LedgerSnapshot(Revision Revision, IReadOnlyList<RevocationRow> Rows, IReadOnlyList<KeyRow> Keys);
+public sealed record LedgerSnapshot(Revision Revision, IReadOnlyList<RevocationRow> Rows, IReadOnlyList<KeyRow> Keys)
+{
+    /// <inheritdoc cref="LedgerPoll.Unsound"/>
+    public string? Unsound { get; init; }
+}
 
 /// <summary>Reads for the Introspector: one statement a poll, one snapshot a statement.</summary>
 public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisposable
@@ -21,7 +29,7 @@ public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisp
     private const string Columns = "r.revocation_seq, r.seq, r.revoked_at, r.reason, r.token_hash, r.jti, r.expires_at, r.kind, r.group_key, r.effect = 1, coalesce(r.cut, 0)";
 
     private const string PollText = $"""
-        SELECT h.epoch, h.seq, h.revocation_seq, h.beat, pg_is_in_recovery(), coalesce((SELECT max(k.seq) FROM ledger.keys k), 0), {Columns}
+        SELECT h.epoch, h.seq, h.revocation_seq, h.beat, pg_is_in_recovery(), coalesce((SELECT max(k.seq) FROM ledger.keys k), 0), {Columns}, ledger.unsound(h) AS unsound
           FROM ledger.head h
           LEFT JOIN LATERAL (SELECT * FROM ledger.revocations WHERE revocation_seq > $1 ORDER BY revocation_seq LIMIT 4096) r ON true
          ORDER BY r.revocation_seq
@@ -87,7 +95,7 @@ public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisp
         var rows = new List<RevocationRow>();
         while (await reader.ReadAsync(cancellationToken))
         {
-            poll ??= new LedgerPoll(ReadRevision(reader), reader.GetInt64(3), reader.GetInt64(5), reader.GetBoolean(4), rows);
+            poll ??= new LedgerPoll(ReadRevision(reader), reader.GetInt64(3), reader.GetInt64(5), reader.GetBoolean(4), rows) { Unsound = ReadUnsound(reader) };
             if (!reader.IsDBNull(6)) rows.Add(ReadRow(reader, 6));
         }
         return poll ?? throw new InvalidOperationException("ledger.head has no row");
@@ -101,11 +109,13 @@ public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisp
         // A long snapshot slows the head for everybody (DESIGN "Scale"): 5 s, then it fails and is tried again.
         await ExecuteAsync(connection, "SET LOCAL statement_timeout = '5s'", cancellationToken);
         Revision revision;
-        await using (var command = new NpgsqlCommand("SELECT epoch, seq, revocation_seq FROM ledger.head", connection))
+        string? unsound;
+        await using (var command = new NpgsqlCommand("SELECT epoch, seq, revocation_seq, ledger.unsound(h) AS unsound FROM ledger.head h", connection))
         await using (var reader = await command.ExecuteReaderAsync(cancellationToken))
         {
             await reader.ReadAsync(cancellationToken);
             revision = ReadRevision(reader);
+            unsound = ReadUnsound(reader);
         }
         var rows = new List<RevocationRow>();
         await using (var command = new NpgsqlCommand($"""
@@ -123,7 +133,7 @@ public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisp
         }
         var keys = await ReadKeysAsync(connection, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
-        return new LedgerSnapshot(revision, rows, keys);
+        return new LedgerSnapshot(revision, rows, keys) { Unsound = unsound };
     }
 
     /// <summary>Every key the ledger knows, whatever its state.</summary>
@@ -156,6 +166,8 @@ public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisp
         while (await reader.ReadAsync(cancellationToken)) keys.Add(ReadKey(reader, 0));
         return keys;
     }
+
+    private static string? ReadUnsound(NpgsqlDataReader reader) => reader.GetOrdinal("unsound") is var column && reader.IsDBNull(column) ? null : reader.GetString(column);
 
     private static Revision ReadRevision(NpgsqlDataReader reader) =>
         new(reader.GetGuid(0), new Seq(reader.GetInt64(1)), new RevocationSeq(reader.GetInt64(2)));
