@@ -1,6 +1,7 @@
 using ClawBureau.Hosting.Health;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Introspection.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 using Grpc.AspNetCore.Server;
 using Grpc.Core;

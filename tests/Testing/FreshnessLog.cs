@@ -1,13 +1,13 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 
-namespace ClawBureau.Introspector.Tests;
+namespace ClawBureau.Testing;
 
 /// <summary>
 /// What concurrent callers saw, by one monotonic clock: when a revocation was answered, when each introspection began and what
 /// it said. A revocation is written once, so one comparison per answer decides linearizability (I36).
 /// </summary>
-internal sealed class FreshnessLog
+public sealed class FreshnessLog
 {
     private readonly ConcurrentDictionary<int, long> _revoked = new();
     private readonly ConcurrentQueue<(int Token, long Started, bool Active)> _answers = new();
