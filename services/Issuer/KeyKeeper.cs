@@ -67,7 +67,7 @@ public sealed class KeyKeeper(LedgerReads ledger, LedgerWriter writer, ControlVi
             reading = (await ChangeAsync(Own, Correlation.None, null, DueOf, cancellationToken)).After;
         DestroyRetired(reading.States, ref complaint);
         if (reading.States.Active is { } active && options.Keys.Find(active.KeyId) is null) complaint ??= KeySource.MissingSeed(active.KeyId);
-        else if (reading.States.Active is not null)
+        else if (reading.States.Active is not null && !transparency.IsCurrent(reading))
         {
             try
             {

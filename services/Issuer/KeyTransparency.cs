@@ -13,6 +13,10 @@ public sealed class KeyTransparency(LedgerReads ledger, IssuerOptions options, I
 {
     private const int MostAttempts = 20;
     private readonly KeySnapshots _snapshots = new(ledger.Source);
+    private volatile KeySnapshotRow? _known;        // the latest that this process saw
+
+    /// <summary>True when no snapshot is due, as far as this process knows: spares the keeper a look at every beat.</summary>
+    public bool IsCurrent(KeyReading reading) => _known is { } known && IsCurrent(known, reading);
 
     /// <summary>The latest, which is current: made now, if it must be.</summary>
     /// <exception cref="Refusal">SIGNING_NOT_CONFIGURED; KEY_TRANSPARENCY_UNAVAILABLE.</exception>
@@ -37,11 +41,11 @@ public sealed class KeyTransparency(LedgerReads ledger, IssuerOptions options, I
         {
             var last = await _snapshots.ReadLatestAsync(cancellationToken);
             var reading = await ledger.Reader.ReadKeyStatesAsync(cancellationToken);
-            if (!evenIfCurrent && last is not null && IsCurrent(last, reading)) return last;
+            if (!evenIfCurrent && last is not null && IsCurrent(last, reading)) return _known = last;
             var next = await MakeAsync(last, reading, cancellationToken);
             if (!await _snapshots.TryAppendAsync(next, cancellationToken)) continue;
             Log.SnapshotMade(log, next.SnapshotId, next.Number);
-            return next;
+            return _known = next;
         }
         throw new Refusal(Reason.KeyTransparencyUnavailable);
     });

@@ -167,7 +167,7 @@ internal sealed class IntrospectorFixture : IAsyncDisposable
 
     public Task<ActOutcome> LiftAsync(GroupKey group) => AppendAsync(new LiftBlockAct { Caller = "admin:test", Correlation = Correlation.None, Group = group });
 
-    private Task<ActOutcome> AppendAsync(Act act) => Writer.AppendAsync(act, CancellationToken.None);
+    public Task<ActOutcome> AppendAsync(Act act) => Writer.AppendAsync(act, CancellationToken.None);
 
     public Task<IntrospectTokenResponse> IntrospectAsync(SignedToken token, Consistency? consistency = null) => IntrospectAsync(token.Compact, consistency);
 

@@ -12,9 +12,11 @@ public sealed class KeyFolder
 {
     private const string Extension = ".seed";
     private const int MostBytes = 256;
+    private const long InUse = 60_000;          // milliseconds: longer than any request that took the key before it went
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
     private readonly Lock _lock = new();
     private readonly Dictionary<KeyId, SigningKey> _keys = [];      // locked; a key that was read stays until its file is gone
+    private readonly List<(SigningKey Key, long At)> _gone = [];    // locked: to be zeroed when nobody can still be signing with it
     private string? _seen;                                          // locked: the folder as last read
 
     /// <param name="path">Made when it is not there.</param>
@@ -51,9 +53,15 @@ public sealed class KeyFolder
                 if (stamp != _seen)
                 {
                     foreach (var file in files) Load(file);
-                    foreach (var gone in _keys.Keys.Except(files.Select(IdOf)).ToList()) _keys.Remove(gone);
+                    foreach (var gone in _keys.Keys.Except(files.Select(IdOf)).ToList())
+                    {
+                        _keys.Remove(gone, out var key);
+                        _gone.Add((key!, Environment.TickCount64));
+                    }
                     _seen = stamp;
                 }
+                foreach (var (key, _) in _gone.Where(gone => Environment.TickCount64 - gone.At > InUse)) key.Dispose();
+                _gone.RemoveAll(gone => Environment.TickCount64 - gone.At > InUse);
                 return [.. files.Select(file => _keys[IdOf(file)])];
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
