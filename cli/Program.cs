@@ -11,6 +11,7 @@ var root = new Command("claw", "Claw Bureau: scoped, short-lived tokens for agen
     DownVerb.Create(),
     StatusVerb.Create(),
     DoctorVerb.Create(),
+    PrepareVerb.Create(),
     MigrateVerb.Create(),
     TokenVerbs.Create(),
     RevokeVerb.Create(),

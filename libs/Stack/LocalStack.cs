@@ -95,6 +95,23 @@ internal sealed class LocalStack : IAsyncDisposable
         }
     }
 
+    /// <summary>Makes what services need before they start, in a folder where no stack runs; what is there is kept.</summary>
+    /// <exception cref="StackException">A stack runs there, or the folder cannot be used.</exception>
+    public static async Task PrepareAsync(string path, CancellationToken cancellationToken)
+    {
+        var folder = StackFolder.Open(path);
+        try
+        {
+            await DevelopmentCa.EnsureAsync(folder.Certificates, [.. Place.Names, "operator"], TimeProvider.System, cancellationToken);
+            EnsureAdminKey(folder);
+            EnsureSigningKey(folder);
+        }
+        finally
+        {
+            folder.Release();
+        }
+    }
+
     /// <summary>Writes stack.json anew: what runs where, for the command and for scripts. Mode 0600.</summary>
     public void Describe()
     {

@@ -197,6 +197,8 @@ public sealed class CommandTests(StackFixture fixture)
         "up --replicas nobody=1",
         "migrate",
         "migrate CLAW_DATABASE=nonsense",
+        "migrate --set-passwords CLAW_DATABASE=Host=x",
+        "migrate --set-passwords CLAW_DATABASE=Host=x CLAW_DATABASE_ISSUER=Username=postgres;Password=x",
     ];
 
     [Theory]
@@ -206,7 +208,7 @@ public sealed class CommandTests(StackFixture fixture)
         var broken = Directory.CreateTempSubdirectory("claw-usage-").FullName;
         await File.WriteAllTextAsync(Path.Combine(broken, "stack.json"), "{");
         var words = line.Replace("STATE", State, StringComparison.Ordinal).Replace("BROKEN", broken, StringComparison.Ordinal).Split(' ', StringSplitOptions.RemoveEmptyEntries);
-        var environment = words.Where(w => w.Contains('=', StringComparison.Ordinal)).Select(w => w.Split('=')).ToDictionary(w => w[0], w => (string?)w[1]);
+        var environment = words.Where(w => w.Contains('=', StringComparison.Ordinal)).Select(w => w.Split('=', 2)).ToDictionary(w => w[0], w => (string?)w[1]);
         var ran = await Claw.RunAsync(words.Where(w => !w.Contains('=', StringComparison.Ordinal)), environment);
         Directory.Delete(broken, recursive: true);
 
@@ -269,6 +271,46 @@ public sealed class CommandTests(StackFixture fixture)
             await using var drop = new NpgsqlCommand($"DROP DATABASE {name} WITH (FORCE)", admin);
             await drop.ExecuteNonQueryAsync();
         }
+    }
+
+    [Fact]
+    public async Task Prepare_makes_what_services_need_and_keeps_what_is_there()
+    {
+        var state = Directory.CreateTempSubdirectory("claw-prepare-").FullName;
+        var first = await Claw.RunAsync("prepare", "--state", state);
+        Assert.True(first.Code == 0, first.All);
+        string[] files = ["tls/ca.crt", "tls/edge.crt", "tls/edge.key", "tls/audit-sink.key", "tls/operator.crt", "secrets/admin.key", "secrets/admin-keys.json"];
+        var made = files.Select(f => File.ReadAllText(Path.Combine(state, f))).ToList();
+        var seeds = Directory.GetFiles(Path.Combine(state, "secrets", "signing-keys"));
+        Assert.NotEmpty(seeds);
+
+        Assert.Equal(0, (await Claw.RunAsync("prepare", "--state", state)).Code);
+        Assert.Equal(made, files.Select(f => File.ReadAllText(Path.Combine(state, f))));
+        Assert.Equal(seeds, Directory.GetFiles(Path.Combine(state, "secrets", "signing-keys")));
+        Assert.Equal(3, (await Claw.RunAsync("prepare", "--state", State)).Code);      // a stack runs there
+        Directory.Delete(state, recursive: true);
+    }
+
+    [Fact]
+    public async Task Migrate_gives_the_roles_the_passwords_that_the_services_have()
+    {
+        var database = fixture.Stack.Database;
+        var environment = new Dictionary<string, string?>
+        {
+            ["CLAW_DATABASE"] = database.Admin,
+            ["CLAW_DATABASE_ISSUER"] = database.Issuer,
+            ["CLAW_DATABASE_INTROSPECTOR"] = database.Introspector,
+            ["CLAW_DATABASE_AUDIT"] = database.Audit,
+        };
+        await using (var admin = await fixture.OpenAdminAsync())
+        {
+            await using var changed = new NpgsqlCommand("ALTER ROLE claw_audit PASSWORD 'it''s another'", admin);
+            await changed.ExecuteNonQueryAsync();
+        }
+        var ran = await Claw.RunAsync(["migrate", "--set-passwords"], environment);
+        Assert.True(ran.Code == 0, ran.All);
+        await using var audit = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(database.Audit) { Pooling = false }.ConnectionString);
+        await audit.OpenAsync();
     }
 
     [Theory]
