@@ -36,6 +36,9 @@ public sealed class ClientOptions
     /// <summary>Default 5 s.</summary>
     public TimeSpan MostBackoff { get; set; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>True only in the negative control of leases by echo, which this library's tests must see fail.</summary>
+    internal bool LeasesFromReceipt { get; set; }
+
     /// <exception cref="ArgumentException">A value cannot be used; the message names it.</exception>
     internal void Validate()
     {

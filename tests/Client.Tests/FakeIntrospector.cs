@@ -110,6 +110,14 @@ public sealed class FakeFeed(TimeProvider time) : FeedService.FeedServiceBase
     /// <summary>Frames wait from now on, in order, until <see cref="Release"/>: a buffer somewhere on the way.</summary>
     public void Hold() => _held = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 
+    /// <summary>Lets through the one frame that waits in front; those behind it go on waiting.</summary>
+    public void ReleaseOne()
+    {
+        var first = _held;
+        Hold();
+        first?.TrySetResult();
+    }
+
     public void Release()
     {
         _held?.TrySetResult();

@@ -271,7 +271,7 @@ public sealed class RevocationFollower(
         var revision = ToRevision(renewed.Revision);
         if (revision.Epoch != _epoch || revision.RevocationSeq > _applied) throw new FeedBroken("a lease rests on what was not delivered");
         var length = renewed.Lease?.ToTimeSpan() ?? TimeSpan.Zero;
-        var lease = new Lease(++_leases, renewed.T0, length, revision);
+        var lease = new Lease(++_leases, options.LeasesFromReceipt ? time.GetTimestamp() : renewed.T0, length, revision);
         if (!stream.IsAnswer(renewed.T0)) throw new FeedBroken("a lease that was not asked for on this stream");
         // Answers may not overtake each other, so T0 never goes back within a stream; nor may it with the next one.
         if (_lease is null || renewed.T0 >= _lease.T0) _lease = lease;
