@@ -12,10 +12,10 @@ using Reason = ClawBureau.Tokens.Reason;
 
 namespace ClawBureau.Cli.Verbs;
 
-/// <summary>`claw token issue | introspect | inspect`.</summary>
+/// <summary>`claw token issue | introspect | inspect | exchange`.</summary>
 internal static class TokenVerbs
 {
-    public static Command Create() => new("token", "Issue tokens and look at them.") { Issue(), Introspect(), Inspect() };
+    public static Command Create() => new("token", "Issue tokens and look at them.") { Issue(), Introspect(), Inspect(), TokenExchangeVerb.Create() };
 
     private static Command Issue()
     {

@@ -44,6 +44,7 @@ public sealed class TokenMint(
     IssuerOptions options, LedgerWriter ledger, PolicyBook policies, ControlViews views, AlgorithmNames algorithms, DatabaseClock clock, ILogger<TokenMint> log)
 {
     private const int MostAttempts = 3;
+    private const int MostAheadSeconds = 10;        // verifiers bear 30
     private const int MostChains = 16;
 
     /// <exception cref="Refusal">Any of reasons 300–499, SIGNING_*, GROUP_BLOCKED, MISSION_BLOCKED, CONTROLLER_TRANSFER_FROZEN,
@@ -130,6 +131,8 @@ public sealed class TokenMint(
         var key = options.Keys.ActiveIn(view, now);
         var (claims, groups) = DatedAt(now);
         notBefore = Math.Max(notBefore, view?.CutOf(groups) ?? 0);
+        // Cuts are dated after the newest iat: dated after them without end, tokens would run away from every verifier's clock.
+        if (notBefore > now.ToUnixTimeSeconds() + MostAheadSeconds) throw new Refusal(Reason.LedgerOverloaded);
         if (claims.IssuedAt <= notBefore) (claims, groups) = DatedAt(DateTimeOffset.FromUnixTimeSeconds(notBefore + 1));
 
         // 3
