@@ -16,10 +16,16 @@ internal sealed record Told(string Command, IReadOnlyList<string> Lines)
     }
 }
 
-/// <summary>docs/one-token.md: its commands and what it names.</summary>
+/// <summary>A page of docs that tells commands and what they print: the commands, and what it names.</summary>
 internal sealed partial class StoryPage
 {
-    public StoryPage() => Text = File.ReadAllText(Path.Combine(Claw.Root, "docs", "one-token.md"));
+    public StoryPage(string page = "one-token.md", string? section = null)
+    {
+        Text = File.ReadAllText(Path.Combine(Claw.Root, "docs", page));
+        if (section is null) return;
+        int begin = Text.IndexOf($"## {section}\n", StringComparison.Ordinal), end = Text.IndexOf("\n## ", begin + 1, StringComparison.Ordinal);
+        Text = end < 0 ? Text[begin..] : Text[begin..end];
+    }
 
     public string Text { get; }
 
