@@ -211,6 +211,8 @@ public sealed class ScopePolicyTests
     [InlineData("control:*", "control:token:revoke", true)]
     [InlineData("control:*", "controller:x", false)]
     [InlineData("control:*", "control", false)]
+    [InlineData("control:*", "proxy:call", false)]
+    [InlineData("control:*", "clawproxy:call", false)]
     [InlineData("proxy:*", "control:token:revoke", false)]
     [InlineData("clawproxy:*", "control:audit:read", false)]
     [InlineData("*", "control:token:revoke", false)]
