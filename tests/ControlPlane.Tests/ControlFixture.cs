@@ -68,6 +68,9 @@ internal sealed class ControlFixture : IAsyncDisposable
         return issuer;
     }
 
+    /// <summary>The same suite, spoken to through another Issuer of it. The other one disposes of everything.</summary>
+    public ControlFixture Through(TestProcess issuer) => new(Database, issuer, Introspector);
+
     /// <summary>A new party whose DID is bound.</summary>
     public async Task<Party> BoundAsync()
     {
