@@ -19,8 +19,8 @@ namespace ClawBureau.Stack;
 /// </summary>
 internal sealed class LocalStack : IAsyncDisposable
 {
-    /// <summary>What opens the Edge's protected routes unless the caller's environment says otherwise: there are no tokens yet to open them.</summary>
-    private const string DefaultProtectedAuth = "admin_token";
+    /// <summary>What opens the Edge's protected routes unless the caller's environment says otherwise: a canonical token, as anywhere else.</summary>
+    private const string DefaultProtectedAuth = "canonical_cst";
     private const string ProtectedAuthVariable = "SCOPE_PROTECTED_AUTH_MODE";
 
     private readonly Lock _describing = new();      // one description at a time

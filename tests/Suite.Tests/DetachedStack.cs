@@ -21,7 +21,7 @@ public sealed class DetachedStack : IAsyncLifetime
     {
         Up = await Claw.RunAsync(
             ["up", "--detach", "--edge-http", "--replicas", "issuer=2,introspector=2", "--port-base", PortBase.ToString(CultureInfo.InvariantCulture), "--state", State],
-            new Dictionary<string, string?> { ["SCOPE_VERSION"] = "9.9.9-suite" });
+            new Dictionary<string, string?> { ["SCOPE_VERSION"] = "9.9.9-suite", ["SCOPE_PROTECTED_AUTH_MODE"] = "admin_token" });
         if (Up.Code != 0) throw new InvalidOperationException(Up.All);
     }
 

@@ -19,7 +19,13 @@ public class StackFixture : IAsyncLifetime
 
     internal LocalStack Stack => _stack!;
 
-    internal virtual StackOptions Options => new() { Database = null, Durable = false, PlainHttp = true };
+    internal virtual StackOptions Options => new()
+    {
+        Database = null,
+        Durable = false,
+        PlainHttp = true,
+        Variables = new Dictionary<string, string?> { ["SCOPE_PROTECTED_AUTH_MODE"] = "admin_token" },      // what curl and the plugin show
+    };
 
     public virtual async Task InitializeAsync() => _stack = await LocalStack.StartAsync(Options, _ => { }, CancellationToken.None);
 

@@ -109,6 +109,7 @@ public sealed class UpTests(DetachedStack stack)
         var state = Directory.CreateTempSubdirectory("claw-left-").FullName;
         using var up = new RunningClaw(["up", "--state", state, "--port-base", $"{Random.Shared.Next(2000, 3000) * 10}"]);
         await up.PrintsAsync("Ctrl-C ends it.");
+        Assert.Contains("SCOPE_PROTECTED_AUTH_MODE=canonical_cst", up.Out, StringComparison.Ordinal);       // unless it is said otherwise
         var left = StackDescription.Read(state)!.Services.SelectMany(s => s.Value).ToList();
         up.Signal("KILL");
         await up.WaitAsync(TimeSpan.FromSeconds(10));
