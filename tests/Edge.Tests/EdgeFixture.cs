@@ -26,6 +26,9 @@ public sealed class EdgeFixture : IAsyncLifetime
     public TestProcess Introspector { get; private set; } = null!;
     public FakeVerifier Verifier { get; private set; } = null!;
 
+    /// <summary>Where every process of a suite has its certificate.</summary>
+    public string Certificates => Path.GetDirectoryName(Issuer.CaFile)!;
+
     public async Task InitializeAsync()
     {
         _database = await TestDatabases.CreateAsync();
@@ -40,7 +43,7 @@ public sealed class EdgeFixture : IAsyncLifetime
         {
             ["CLAW_DATABASE_INTROSPECTOR"] = _database.Introspector,
         });
-        Verifier = await FakeVerifier.StartAsync(Path.GetDirectoryName(Issuer.CaFile)!);
+        Verifier = await FakeVerifier.StartAsync(Certificates);
         Http = await StartEdgeAsync(new() { ["SCOPE_PROTECTED_AUTH_MODE"] = "admin_token", ["CLAW_EDGE_HTTP"] = "http://127.0.0.1:0" });
         Canonical = await StartEdgeAsync();
     }

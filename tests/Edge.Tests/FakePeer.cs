@@ -1,0 +1,42 @@
+using System.Net;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace ClawBureau.Edge.Tests;
+
+/// <summary>A peer of the Edge that answers what the test says, over real TLS and gRPC.</summary>
+internal sealed class FakePeer : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+
+    private FakePeer(WebApplication app) => _app = app;
+
+    public Uri Address => new(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
+
+    /// <param name="service">The gRPC service, as its generated base class has it.</param>
+    /// <param name="certificates">The folder of the development CA's certificates.</param>
+    /// <param name="identity">Whose certificate it shows.</param>
+    public static async Task<FakePeer> StartAsync<TService>(TService service, string certificates, string identity)
+        where TService : class
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Services.AddGrpc();
+        builder.Services.AddSingleton(service);
+        builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen =>
+        {
+            listen.Protocols = HttpProtocols.Http2;
+            listen.UseHttps(X509Certificate2.CreateFromPemFile(Path.Combine(certificates, identity + ".crt"), Path.Combine(certificates, identity + ".key")));
+        }));
+        var app = builder.Build();
+        app.MapGrpcService<TService>();
+        await app.StartAsync();
+        return new FakePeer(app);
+    }
+
+    public async ValueTask DisposeAsync() => await _app.DisposeAsync();
+}
