@@ -64,7 +64,7 @@ public sealed class StateMachineTests
         ([.. Chain, Token], Freeze, new(What.UpdatePolicy, 0)),
         ([.. Chain, Token], Freeze, new(What.RegisterAgent, 0, Agent: 1)),
         ([.. Chain, Token, Freeze, Cancel, Freeze, Confirm, Token, Token with { Owner = 1 }, Freeze with { Owner = 1, Target = 0 }], Confirm with { Owner = 0 }, Cancel with { Owner = 1 }),
-        ([.. Chain, Token, Freeze], Cancel, Token),
+        ([.. Chain, Token, Freeze, Token, new(What.UpdatePolicy, 0), new(What.RegisterAgent, 0, Agent: 1), new(What.RotateController, 0), Freeze with { Target = 2 }], Cancel, Token),
         ([.. Chain, Token, Freeze], Confirm, Token with { Owner = 1 }),
         ([.. Chain, Token], new(What.RevokeAgent, 0), Token),
         ([.. Chain, Token], new(What.RevokeAgent, 0), new(What.RevokeAgent, 1)),
