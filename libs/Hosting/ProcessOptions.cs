@@ -32,6 +32,12 @@ public sealed class ProcessOptions
     /// </summary>
     public IReadOnlySet<Did> OperatorOwners { get; init; } = new HashSet<Did>();
 
+    /// <summary>
+    /// <c>CLAW_CALLER_AUDIENCES</c>: of these, separated by commas, a caller's token must name one in its <c>aud</c>. Default none: its
+    /// audience is not looked at, as existing consumers expect (clawscope-http.md 0.1).
+    /// </summary>
+    public IReadOnlySet<string> CallerAudiences { get; init; } = new HashSet<string>();
+
     /// <summary><c>CLAW_SHUTDOWN_SECONDS</c>: how long running calls may take to end. Default 10 s; streams are ended at once.</summary>
     public TimeSpan ShutdownWithin { get; init; } = TimeSpan.FromSeconds(10);
 
@@ -68,6 +74,7 @@ public sealed class ProcessOptions
             AllowPlaintext = settings.Flag("CLAW_ALLOW_PLAINTEXT"),
             TrustDomain = settings.Text("CLAW_TRUST_DOMAIN") ?? "claw.local",
             OperatorOwners = ParseDids("CLAW_OPERATOR_OWNER_DIDS", settings.Text("CLAW_OPERATOR_OWNER_DIDS") ?? ""),
+            CallerAudiences = ListOf(settings.Text("CLAW_CALLER_AUDIENCES") ?? "").ToHashSet(StringComparer.Ordinal),
             ShutdownWithin = settings.Seconds("CLAW_SHUTDOWN_SECONDS", TimeSpan.FromSeconds(10), TimeSpan.Zero, TimeSpan.FromMinutes(10)),
             UnaryDeadline = settings.Seconds("CLAW_UNARY_DEADLINE_SECONDS", TimeSpan.FromSeconds(10), TimeSpan.FromMilliseconds(1), TimeSpan.FromHours(1)),
             MaxConnections = settings.Number("CLAW_MAX_CONNECTIONS", 10_000, 1, 1_000_000),
@@ -81,8 +88,10 @@ public sealed class ProcessOptions
     }
 
     private static HashSet<Did> ParseDids(string name, string list) =>
-        [.. list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(text =>
+        [.. ListOf(list).Select(text =>
             Did.TryParse(text, out var did) ? did : throw new StartRefused($"{name} names '{text}', which is no DID: separate DIDs by commas."))];
+
+    private static string[] ListOf(string list) => list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 
     private void RequireSafeTransport()
     {

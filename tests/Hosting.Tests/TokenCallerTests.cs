@@ -84,6 +84,19 @@ public sealed class TokenCallerTests
         Assert.StartsWith("did:key:zAgent", await channel.ProbeAsync(CallKind.Unary, options: With("x-cst", Compact)), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("elsewhere", false)]
+    [InlineData("elsewhere, a", true)]
+    [InlineData("A", false)]
+    [InlineData(" , ", true)]
+    public async Task A_token_for_other_audiences_opens_nothing_where_audiences_are_asked_for(string audiences, bool admitted)
+    {
+        await using var process = await ProcessAsync(new KnownTokens { [Compact] = Token("control:token:revoke") }, new() { ["CLAW_CALLER_AUDIENCES"] = audiences });
+        using var channel = process.Connect();
+        if (admitted) Assert.StartsWith("did:key:zAgent", await channel.ProbeAsync(CallKind.Unary, options: With("x-cst", Compact)), StringComparison.Ordinal);
+        else Assert.Equal(Reason.TokenBadAudience, await RefusedAsync(channel, With("x-cst", Compact)));
+    }
+
     [Fact]
     public async Task The_tokens_of_a_configured_operator_act_for_no_owner()
     {

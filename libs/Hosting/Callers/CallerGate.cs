@@ -87,7 +87,15 @@ internal sealed class CallerGate(CallerTable table, AdminKeys adminKeys, ICaller
         if (token.IsRevoked) throw new Refusal(Reason.TokenRevoked); // 6
         if (token.IsForeign) throw new Refusal(Reason.TokenForeign);
         CallerTokenRules.Require(token.Claims, demand.AnyOfScopes, demand.Transitions); // 7 to 9
+        RequireAudience(token.Claims);
         return new Caller.Token(token, options.OperatorOwners.Contains(token.Claims.OwnerDid!.Value));
+    }
+
+    // An option, and after every row of the contract: by default the original's answer stays.
+    private void RequireAudience(TokenClaims claims)
+    {
+        if (options.CallerAudiences.Count == 0 || claims.Audience.Values.Any(options.CallerAudiences.Contains)) return;
+        throw new Refusal(Reason.TokenBadAudience, metadata: new Dictionary<string, string> { ["required"] = string.Join(" or ", options.CallerAudiences.Order(StringComparer.Ordinal)) });
     }
 
     private Caller.AdminKey AdmitKey(May rule, string authorization)
