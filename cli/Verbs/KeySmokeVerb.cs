@@ -100,7 +100,7 @@ internal static class KeySmokeVerb
     {
         try
         {
-            TokenVerifier.Verify(token, new VerificationKeySet([key]), DateTimeOffset.FromUnixTimeSeconds(token.Claims.IssuedAt));
+            JwsVerifier.Verify(token, new VerificationKeySet([key]), DateTimeOffset.FromUnixTimeSeconds(token.Claims.IssuedAt));
             return true;
         }
         catch (Refusal)

@@ -2,7 +2,7 @@ namespace ClawBureau.Tokens;
 
 /// <summary>
 /// A token whose form is right and of which nothing else is known yet: neither signature, expiry nor revocation has been
-/// looked at. Made by <see cref="TokenParser"/>, judged by <see cref="TokenVerifier"/>. Prints as its hash.
+/// looked at. Made by <see cref="TokenParser"/>, judged by <see cref="JwsVerifier"/>. Prints as its hash.
 /// </summary>
 public sealed class ParsedToken
 {

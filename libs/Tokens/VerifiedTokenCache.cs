@@ -7,7 +7,7 @@ namespace ClawBureau.Tokens;
 
 /// <summary>
 /// Verifies tokens and remembers which signatures were good, so that the same text is not checked twice. It answers exactly as
-/// <see cref="TokenParser"/> and <see cref="TokenVerifier"/> do: on a hit only parsing and the signature are left out, while
+/// <see cref="TokenParser"/> and <see cref="JwsVerifier"/> do: on a hit only parsing and the signature are left out, while
 /// expiry and the key, as the set that is passed has it now, are judged at every use. Nothing can be taken out of it in another
 /// way, it knows nothing of revocation, and refusals are not kept. Safe for concurrent use; a hit takes no lock and allocates
 /// nothing.
@@ -48,13 +48,13 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
     /// <param name="compact">The token and nothing else.</param>
     /// <param name="keys">Every key that is known at this moment; never one that was kept from an earlier call.</param>
     /// <param name="now">The caller's clock.</param>
-    /// <exception cref="Refusal">As of <see cref="TokenParser.Parse(string)"/> and <see cref="TokenVerifier.Verify"/>.</exception>
+    /// <exception cref="Refusal">As of <see cref="TokenParser.Parse(string)"/> and <see cref="JwsVerifier.Verify"/>.</exception>
     [SkipLocalsInit]
     public VerifiedToken Verify(string compact, VerificationKeySet keys, DateTimeOffset now)
     {
         ArgumentNullException.ThrowIfNull(compact);
         if (compact.Length > TailLength && _byTail.TryGetValue(TailOf(compact), out var likely) && likely.Is(compact)
-            && TokenVerifier.TryRecheck(likely.Token, keys, now, out var current)) return likely.Use(current);
+            && JwsVerifier.TryRecheck(likely.Token, keys, now, out var current)) return likely.Use(current);
         // What is longer, or is not ASCII, cannot be here; the parser says what is wrong with it.
         if (compact.Length > TokenLimits.MaxTokenBytes) return VerifyAnew(TokenParser.Parse(compact), keys, now);
         byte[]? rented = null;
@@ -76,7 +76,7 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
     {
         if (compact.Length <= TokenLimits.MaxTokenBytes
             && _byHash.TryGetValue(TokenHash.Of(compact), out var entry)
-            && TokenVerifier.TryRecheck(entry.Token, keys, now, out var current))
+            && JwsVerifier.TryRecheck(entry.Token, keys, now, out var current))
             return entry.Use(current);
         return VerifyAnew(TokenParser.Parse(compact), keys, now);
     }
@@ -84,7 +84,7 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
     private VerifiedToken VerifyAnew(ParsedToken parsed, VerificationKeySet keys, DateTimeOffset now)
     {
         Interlocked.Increment(ref _misses);
-        var verified = TokenVerifier.Verify(parsed, keys, now);
+        var verified = JwsVerifier.Verify(parsed, keys, now);
         Keep(new Entry(verified, parsed.Compact, CostOf(parsed)));
         return verified;
     }

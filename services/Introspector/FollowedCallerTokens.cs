@@ -10,7 +10,7 @@ public sealed class FollowedCallerTokens(LedgerFollower follower, RevocationSet 
     {
         var parsed = TokenParser.Parse(compact);
         await follower.ReadIndexAsync(cancellationToken);
-        var token = TokenVerifier.Verify(parsed, follower.Keys, clock.UtcNow);
+        var token = JwsVerifier.Verify(parsed, follower.Keys, clock.UtcNow);
         return new PresentedToken(token.TokenHash, token.Claims, token.KeyId, token.IsForeign, live.Find(token) is not null);
     }
 }

@@ -73,7 +73,7 @@ public sealed partial class IntrospectionEndpoint(
         catch (Refusal refusal) when (refusal.Reason == Reason.TokenRevoked)
         {
             // Its key signed it and is revoked. The block of the key says since when; where that was lifted, the key stays retired.
-            var signed = TokenVerifier.VerifyRevoked(TokenParser.Parse(token), follower.Keys);
+            var signed = JwsVerifier.VerifyRevoked(TokenParser.Parse(token), follower.Keys);
             return live.Find(signed) is { } death ? (signed, death, null) : (null, null, refusal);
         }
         catch (Refusal refusal) when (refusal.Reason is not (Reason.SigningNotConfigured or Reason.SigningConfigInvalid))

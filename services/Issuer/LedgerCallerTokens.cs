@@ -18,7 +18,7 @@ public sealed class LedgerCallerTokens(LedgerReads ledger, DatabaseClock clock) 
         {
             var keys = await ledger.Reader.ReadKeysAsync(cancellationToken);
             var set = new KeyStates(keys.Select(k => k.Key)).ToVerificationKeys();
-            var token = TokenVerifier.Verify(parsed, set, clock.Now());
+            var token = JwsVerifier.Verify(parsed, set, clock.Now());
             var isDead = await ledger.Reader.IsDeadAsync(token.TokenHash, token.Claims.Jti, token.Claims.IssuedAt, TokenGroups.Of(token.Claims, token.KeyId), cancellationToken)
                 ?? throw new Refusal(Reason.LedgerUnavailable, "The database is a standby; only the primary knows what is revoked.");
             return new PresentedToken(token.TokenHash, token.Claims, token.KeyId, token.IsForeign, isDead);

@@ -8,7 +8,6 @@ using Reason = ClawBureau.Tokens.Reason;
 using TokenClaims = ClawBureau.Tokens.TokenClaims;
 using TokenLane = ClawBureau.Tokens.TokenLane;
 using TokenRequirements = ClawBureau.Client.TokenRequirements;
-using TokenVerifier = ClawBureau.Client.TokenVerifier;
 
 namespace ClawBureau.Verifier;
 

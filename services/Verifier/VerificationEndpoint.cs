@@ -5,7 +5,6 @@ using ClawBureau.Protos.Verification.V1;
 using ClawBureau.Tokens;
 using Grpc.Core;
 using Reason = ClawBureau.Tokens.Reason;
-using TokenVerifier = ClawBureau.Client.TokenVerifier;
 
 namespace ClawBureau.Verifier;
 

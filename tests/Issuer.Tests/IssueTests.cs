@@ -21,7 +21,7 @@ public sealed class IssueTests
 
         var parsed = TokenParser.Parse(issued.Token);
         using var key = new SigningKey([.. Enumerable.Range(0, 32).Select(i => (byte)(i + 11))]);
-        TokenVerifier.Verify(parsed, new VerificationKeySet([key.VerificationKey]), DateTimeOffset.UtcNow);
+        JwsVerifier.Verify(parsed, new VerificationKeySet([key.VerificationKey]), DateTimeOffset.UtcNow);
         Assert.Equal("fe2b99fd9afaa999", issued.Kid);
         Assert.Equal(parsed.TokenHash.ToString(), issued.TokenHash);
         Assert.Equal(parsed.Claims.ComputeScopeHash().ToString(), issued.TokenScopeHashB64U);

@@ -48,9 +48,9 @@ public sealed class FuzzTests(ITestOutputHelper output)
                 var isSigned = i % SignedEvery == 0;
                 var token = isSigned ? mutator.NextSigned(key) : mutator.NextUnsigned();
                 string Where() => $"seed {first + chunk}, number {i}: {Encoding.Latin1.GetString(token)}";
-                var reason = Judge(() => TokenVerifier.Verify(TokenParser.Parse(token), keys, TestTokens.Now), Where);
+                var reason = Judge(() => JwsVerifier.Verify(TokenParser.Parse(token), keys, TestTokens.Now), Where);
                 if (i % CachedEvery == 1 && Ascii.IsValid(token))
-                    Assert.True(reason == Judge(() => TokenVerifier.Verify(TokenParser.Parse(Encoding.ASCII.GetString(token)), keys, TestTokens.Now), Where), Where());
+                    Assert.True(reason == Judge(() => JwsVerifier.Verify(TokenParser.Parse(Encoding.ASCII.GetString(token)), keys, TestTokens.Now), Where), Where());
                 // The cache has seen every original, and must not say otherwise of what resembles one.
                 if (i % CachedEvery == 0 || reason is null) Assert.True(reason == Judge(() => cache.Verify(token, keys, TestTokens.Now), Where), Where());
                 Interlocked.Increment(ref done);

@@ -146,8 +146,8 @@ public sealed class KeyRingTests
             else if (state == KeyState.Retired || cutOff < now) expected = Reason.TokenKidExpired;
 
             var at = DateTimeOffset.FromUnixTimeSeconds(now).AddMilliseconds(random.Next(1000));
-            if (expected is null) Assert.Equal(key.KeyId, TokenVerifier.Verify(token, keys, at).KeyId);
-            else Assert.Equal(expected, TestTokens.Refused(() => TokenVerifier.Verify(token, keys, at)).Reason);
+            if (expected is null) Assert.Equal(key.KeyId, JwsVerifier.Verify(token, keys, at).KeyId);
+            else Assert.Equal(expected, TestTokens.Refused(() => JwsVerifier.Verify(token, keys, at)).Reason);
         }
     }
 

@@ -91,12 +91,12 @@ public sealed class KeyStatesTests
         using var key = TestTokens.Key(11);
         var keys = Of(Entry(11, KeyState.Retired) with { IsRevoked = true }, Entry(23, KeyState.Active)).ToVerificationKeys();
         var token = TokenParser.Parse(TokenSigner.Sign(TestTokens.Claims(), key).Compact);
-        Assert.Equal(Reason.TokenRevoked, TestTokens.Refused(() => TokenVerifier.Verify(token, keys, TestTokens.Now)).Reason);
-        Assert.Equal(token.TokenHash, TokenVerifier.VerifyRevoked(token, keys).TokenHash);
+        Assert.Equal(Reason.TokenRevoked, TestTokens.Refused(() => JwsVerifier.Verify(token, keys, TestTokens.Now)).Reason);
+        Assert.Equal(token.TokenHash, JwsVerifier.VerifyRevoked(token, keys).TokenHash);
 
         using var other = TestTokens.Key(39);
         var forged = TokenParser.Parse(TestTokens.Compact(TestTokens.Header(key), TestTokens.Payload(), other));
-        Assert.Equal(Reason.TokenSignatureInvalid, TestTokens.Refused(() => TokenVerifier.Verify(forged, keys, TestTokens.Now)).Reason);
+        Assert.Equal(Reason.TokenSignatureInvalid, TestTokens.Refused(() => JwsVerifier.Verify(forged, keys, TestTokens.Now)).Reason);
     }
 
     [Theory]

@@ -120,7 +120,7 @@ public sealed class RotationPropertyTests
         {
             try
             {
-                TokenVerifier.Verify(token, keys, now);
+                JwsVerifier.Verify(token, keys, now);
                 return null;
             }
             catch (Refusal refusal)

@@ -48,7 +48,7 @@ internal static class TestTokens
 
     /// <summary>Parses and verifies under the key, at <see cref="Now"/>.</summary>
     internal static VerifiedToken Verify(string compact, SigningKey key) =>
-        TokenVerifier.Verify(TokenParser.Parse(compact), Keys(key), Now);
+        JwsVerifier.Verify(TokenParser.Parse(compact), Keys(key), Now);
 
     internal static Refusal Refused(Action action) => Assert.Throws<Refusal>(action);
 }

@@ -95,9 +95,9 @@ public sealed class TokenTests
         using var key = TestTokens.Key();
         var token = TokenParser.Parse(TokenSigner.Sign(TestTokens.Claims(), key).Compact);
         var last = DateTimeOffset.FromUnixTimeSeconds(token.Claims.ExpiresAt).AddMilliseconds(-1);
-        TokenVerifier.Verify(token, TestTokens.Keys(key), last);
+        JwsVerifier.Verify(token, TestTokens.Keys(key), last);
         Assert.Equal(Reason.TokenExpired, TestTokens.Refused(
-            () => TokenVerifier.Verify(token, TestTokens.Keys(key), last.AddMilliseconds(1))).Reason);
+            () => JwsVerifier.Verify(token, TestTokens.Keys(key), last.AddMilliseconds(1))).Reason);
     }
 
     [Fact]
@@ -105,9 +105,9 @@ public sealed class TokenTests
     {
         using var key = TestTokens.Key();
         var token = TokenParser.Parse(TokenSigner.Sign(TestTokens.Claims(), key).Compact);
-        TokenVerifier.Verify(token, TestTokens.Keys(key), TestTokens.Now.AddSeconds(-30));
+        JwsVerifier.Verify(token, TestTokens.Keys(key), TestTokens.Now.AddSeconds(-30));
         Assert.Equal(Reason.TokenIssuedInFuture, TestTokens.Refused(
-            () => TokenVerifier.Verify(token, TestTokens.Keys(key), TestTokens.Now.AddSeconds(-31))).Reason);
+            () => JwsVerifier.Verify(token, TestTokens.Keys(key), TestTokens.Now.AddSeconds(-31))).Reason);
     }
 
     [Theory]
@@ -122,12 +122,12 @@ public sealed class TokenTests
         using var key = TestTokens.Key(23);
         using var other = TestTokens.Key(11);
         var token = TokenParser.Parse(TestTokens.Compact(header, TestTokens.Payload(), key));
-        var verified = TokenVerifier.Verify(token, TestTokens.Keys(other, key), TestTokens.Now);
+        var verified = JwsVerifier.Verify(token, TestTokens.Keys(other, key), TestTokens.Now);
         Assert.Equal(key.KeyId, verified.KeyId);
         Assert.Equal(KidSource.Recovered, verified.KidSource);
 
         var withoutIt = new VerificationKeySet([other.VerificationKey, key.VerificationKey.With(KeyState.VerifyOnly, 1)]);
-        Assert.Equal(Reason.TokenSignatureInvalid, TestTokens.Refused(() => TokenVerifier.Verify(token, withoutIt, TestTokens.Now)).Reason);
+        Assert.Equal(Reason.TokenSignatureInvalid, TestTokens.Refused(() => JwsVerifier.Verify(token, withoutIt, TestTokens.Now)).Reason);
     }
 
     [Fact]
@@ -153,7 +153,7 @@ public sealed class TokenTests
         using var key = TestTokens.Key();
         var token = TokenParser.Parse(TokenSigner.Sign(TestTokens.Claims(), key).Compact);
         Assert.Equal(Reason.SigningNotConfigured, TestTokens.Refused(
-            () => TokenVerifier.Verify(token, VerificationKeySet.Empty, TestTokens.Now)).Reason);
+            () => JwsVerifier.Verify(token, VerificationKeySet.Empty, TestTokens.Now)).Reason);
     }
 
     [Fact]
@@ -162,7 +162,7 @@ public sealed class TokenTests
         using var key = TestTokens.Key();
         var foreign = new VerificationKeySet([new VerificationKey(key.PublicKey, KeyState.VerifyOnly, isForeign: true)]);
         var token = TokenParser.Parse(TokenSigner.Sign(TestTokens.Claims(), key).Compact);
-        Assert.True(TokenVerifier.Verify(token, foreign, TestTokens.Now).IsForeign);
+        Assert.True(JwsVerifier.Verify(token, foreign, TestTokens.Now).IsForeign);
     }
 
     private static TokenClaims Full()

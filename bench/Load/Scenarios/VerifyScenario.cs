@@ -7,7 +7,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using TokenRequirements = ClawBureau.Client.TokenRequirements;
-using TokenVerifier = ClawBureau.Client.TokenVerifier;
 
 namespace ClawBureau.Load.Scenarios;
 

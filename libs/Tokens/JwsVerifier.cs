@@ -1,10 +1,11 @@
 namespace ClawBureau.Tokens;
 
 /// <summary>
-/// Judges a parsed token by our keys and the time, contract 5.1 rows 7 to 11, in that order. Revocation, row 12, is asked
-/// elsewhere, afterwards.
+/// Judges a parsed token by our keys and the time, contract 5.1 rows 7 to 11, in that order: the pure part of a verification
+/// (RFC 7515, 5.2; RFC 7519, 7.2). Revocation, row 12, is asked elsewhere, afterwards; whoever guards a service takes the
+/// client library's TokenVerifier, which does both.
 /// </summary>
-public static class TokenVerifier
+public static class JwsVerifier
 {
     /// <param name="token">From <see cref="TokenParser"/>.</param>
     /// <param name="keys">Every key that is known, so that an expired one is told from an unknown one.</param>
