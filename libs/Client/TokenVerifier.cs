@@ -42,7 +42,7 @@ public sealed class TokenVerifier(
     {
         long least = LeastLease(freshness);
         var ruling = Judge(token, requirements, freshness, least, out var verification);
-        if (ruling != Ruling.Decided) return AskAsync(token, requirements, freshness, least, ruling, cancellationToken);
+        if (ruling != Ruling.Decided) return AskAsync(token, ruling, requirements, freshness, cancellationToken);
         ClientMetrics.Count(VerificationSource.Offline);
         return ValueTask.FromResult(verification);
     }
@@ -52,53 +52,60 @@ public sealed class TokenVerifier(
     public async Task<VerifiedBatch> VerifyBatchAsync(
         IReadOnlyList<string> batch, TokenRequirements requirements, Freshness freshness, CancellationToken cancellationToken)
     {
+        if (batch.Count == 0) return new VerifiedBatch([], ToConfidence(follower.Lease, keys.Held));
         long least = LeastLease(freshness);
-        // Once for all of them, not once for each.
-        if (least == Never && follower.IsConnected) least = await CatchUpAsync(cancellationToken) ?? least;
+        // Once for all of them, before any is judged: else each would be judged twice.
+        bool mayCatchUp = least != Never;
+        if (!mayCatchUp) least = await CatchUpAsync(cancellationToken) ?? least;
         var verifications = new Verification[batch.Count];
-        var open = new List<Task>();
+        var open = new List<(int At, Ruling Ruling)>();
         for (int i = 0; i < batch.Count; i++)
         {
             cancellationToken.ThrowIfCancellationRequested();
             var ruling = Judge(batch[i], requirements, freshness, least, out verifications[i]);
-            if (ruling == Ruling.Decided) ClientMetrics.Count(VerificationSource.Offline);
-            else open.Add(FinishAsync(i, ruling));
+            if (ruling != Ruling.Decided) open.Add((i, ruling));
         }
-        await Task.WhenAll(open);
-        return new VerifiedBatch(verifications, verifications.Select(verification => verification.Confidence).Aggregate((a, b) => new Confidence(
-            a.Source == VerificationSource.Introspection ? a.Source : b.Source,
-            a.RevocationAge > b.RevocationAge ? a.RevocationAge : b.RevocationAge,
-            a.KeyAge > b.KeyAge ? a.KeyAge : b.KeyAge,
-            a.LeaseLeft < b.LeaseLeft ? a.LeaseLeft : b.LeaseLeft,
-            a.Revision)));
-
-        async Task FinishAsync(int i, Ruling ruling) => verifications[i] = await AskAsync(batch[i], requirements, freshness, least, ruling, cancellationToken);
+        if (open.Count > 0) await SettleAsync(batch, open, verifications, requirements, freshness, least, mayCatchUp, cancellationToken);
+        foreach (var verification in verifications) ClientMetrics.Count(verification.Confidence.Source);
+        return new VerifiedBatch(verifications, verifications.Select(verification => verification.Confidence).Aggregate(Confidence.Least));
     }
 
-    private async ValueTask<Verification> AskAsync(
-        string token, TokenRequirements requirements, Freshness freshness, long least, Ruling ruling, CancellationToken cancellationToken)
+    private async ValueTask<Verification> AskAsync(string token, Ruling ruling, TokenRequirements requirements, Freshness freshness, CancellationToken cancellationToken)
     {
-        Verification verification;
-        if (ruling == Ruling.UnknownKey)
+        var verifications = new Verification[1];
+        await SettleAsync([token], [(0, ruling)], verifications, requirements, freshness, LeastLease(freshness), mayCatchUp: true, cancellationToken);
+        ClientMetrics.Count(verifications[0].Confidence.Source);
+        return verifications[0];
+    }
+
+    /// <summary>
+    /// Steps 4 and 5, for all that are open together: keys are fetched for those of unknown keys, the feed confirms that it is
+    /// current, and the Introspector is asked about what is left.
+    /// </summary>
+    private async Task SettleAsync(
+        IReadOnlyList<string> tokens, List<(int At, Ruling Ruling)> open, Verification[] verifications, TokenRequirements requirements, Freshness freshness, long least,
+        bool mayCatchUp, CancellationToken cancellationToken)
+    {
+        if (open.Exists(one => one.Ruling == Ruling.UnknownKey))
         {
             await keys.AfterMissAsync(cancellationToken);
-            ruling = Judge(token, requirements, freshness, least, out verification);
+            JudgeAgain(Ruling.UnknownKey, least);
             // Unknown it stays, unless a change is announced that is not here yet: then the Introspector may know it.
-            if (ruling == Ruling.Decided || ruling == Ruling.UnknownKey && !keys.IsBehind) return Counted(verification);
+            open.RemoveAll(one => one.Ruling == Ruling.UnknownKey && !keys.IsBehind);
         }
+        if (mayCatchUp && open.Exists(one => one.Ruling == Ruling.NotFresh) && await CatchUpAsync(cancellationToken) is { } caughtUp)
+            JudgeAgain(Ruling.NotFresh, caughtUp);
+        if (open.Count == 0) return;
+        var answers = await introspection.AskAsync([.. open.Select(one => tokens[one.At])], freshness, cancellationToken);
+        foreach (var ((at, _), answer) in open.Zip(answers)) verifications[at] = Read(tokens[at], answer, requirements, freshness);
 
-        if (ruling == Ruling.NotFresh && follower.IsConnected && await CatchUpAsync(cancellationToken) is { } caughtUp)
+        void JudgeAgain(Ruling which, long least)
         {
-            ruling = Judge(token, requirements, freshness, caughtUp, out verification);
-            if (ruling == Ruling.Decided) return Counted(verification);
-        }
-        verification = await IntrospectAsync(token, requirements, freshness, cancellationToken);
-        return Counted(verification);
-
-        static Verification Counted(Verification verification)
-        {
-            ClientMetrics.Count(verification.Confidence.Source);
-            return verification;
+            for (int i = 0; i < open.Count; i++)
+            {
+                if (open[i].Ruling == which) open[i] = (open[i].At, Judge(tokens[open[i].At], requirements, freshness, least, out verifications[open[i].At]));
+            }
+            open.RemoveAll(one => one.Ruling == Ruling.Decided);
         }
     }
 
@@ -123,7 +130,7 @@ public sealed class TokenVerifier(
                 Reason = refusal.Reason,
                 Sentence = refusal.Sentence,
                 TokenHash = TokenHash.Of(token),
-                Confidence = ToConfidence(lease, held, lease is null ? TimeSpan.Zero : time.GetElapsedTime(lease.T0)),
+                Confidence = ToConfidence(lease, held),
             };
             return refusal.Reason switch
             {
@@ -169,6 +176,7 @@ public sealed class TokenVerifier(
     /// <returns>The number of a lease that was asked for after this call; null: the feed does not answer in time.</returns>
     private async Task<long?> CatchUpAsync(CancellationToken cancellationToken)
     {
+        if (!follower.IsConnected) return null;
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var timer = time.CreateTimer(static state => ((CancellationTokenSource)state!).Cancel(), patience, options.CatchUpTimeout, Timeout.InfiniteTimeSpan);
         try
@@ -181,18 +189,19 @@ public sealed class TokenVerifier(
         }
     }
 
-    private async Task<Verification> IntrospectAsync(string token, TokenRequirements requirements, Freshness freshness, CancellationToken cancellationToken)
+    /// <summary>What the Introspector says about a token, as a verification.</summary>
+    private Verification Read(string token, Introspected introspected, TokenRequirements requirements, Freshness freshness)
     {
-        var (answer, age) = await introspection.AskAsync(token, freshness, cancellationToken);
-        if (freshness.Mode == FreshnessMode.Bounded && age > freshness.Bound) throw new Refusal(Reason.StalenessExceeded);
+        var answer = introspected.Answer;
+        if (freshness.Mode == FreshnessMode.Bounded && introspected.Age > freshness.Bound) throw new Refusal(Reason.StalenessExceeded);
         var hash = TokenHash.Of(token);
         if (answer.TokenHash != hash.ToString()) throw new Refusal(Reason.Internal, "The Introspector answered for another token");
 
-        var lease = follower.Lease;
         var verification = new Verification
         {
             TokenHash = hash,
-            Confidence = new Confidence(VerificationSource.Introspection, age, keys.Age, follower.LeaseLeft, ToRevision(answer.Revision) ?? lease?.Revision),
+            Confidence = new Confidence(
+                VerificationSource.Introspection, introspected.Age, keys.Age, follower.LeaseLeft, ToRevision(introspected.Revision) ?? follower.Lease?.Revision),
         };
         if (!answer.Active && !answer.Revoked)
         {
@@ -227,6 +236,8 @@ public sealed class TokenVerifier(
         requirements.FindUnmet(verification.Claims!, verification.IsForeign, out var field) is { } unmet
             ? verification with { Reason = unmet, Field = field, Required = requirements.Listed(field!) }
             : verification;
+
+    private Confidence ToConfidence(Lease? lease, HeldKeys held) => ToConfidence(lease, held, lease is null ? TimeSpan.Zero : time.GetElapsedTime(lease.T0));
 
     private Confidence ToConfidence(Lease? lease, HeldKeys held, TimeSpan age) => new(
         VerificationSource.Offline,

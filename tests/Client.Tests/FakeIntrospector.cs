@@ -247,18 +247,41 @@ public sealed class FakeIntrospection : IntrospectionService.IntrospectionServic
 {
     private int _calls;
 
+    /// <summary>Calls of either kind.</summary>
     public int Calls => Volatile.Read(ref _calls);
+
+    /// <summary>How many tokens each batch had.</summary>
+    public ConcurrentQueue<int> Batches { get; } = new();
 
     /// <summary>May throw a <see cref="Refusal"/>; null: it hangs until the caller gives up.</summary>
     public Func<IntrospectTokenRequest, IntrospectTokenResponse>? Answer { get; set; } = _ => throw new Refusal(Reason.NotReady);
 
-    public override async Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
+    public override Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context) =>
+        AnsweredAsync(() => Answer!(request), context);
+
+    public override Task<BatchIntrospectTokensResponse> BatchIntrospectTokens(BatchIntrospectTokensRequest request, ServerCallContext context)
+    {
+        Batches.Enqueue(request.Tokens.Count);
+        return AnsweredAsync(() =>
+        {
+            var response = new BatchIntrospectTokensResponse();
+            foreach (var token in request.Tokens)
+            {
+                var answer = Answer!(new IntrospectTokenRequest { Token = token, Consistency = request.Consistency });
+                (response.Revision, response.Age, answer.Revision, answer.Age) = (answer.Revision, answer.Age, null, null);
+                response.Results.Add(new BatchIntrospectTokensResult { Answer = answer });
+            }
+            return response;
+        }, context);
+    }
+
+    private async Task<T> AnsweredAsync<T>(Func<T> answer, ServerCallContext context)
     {
         Interlocked.Increment(ref _calls);
         if (Answer is null) await Task.Delay(Timeout.InfiniteTimeSpan, context.CancellationToken);
         try
         {
-            return Answer!(request);
+            return answer();
         }
         catch (Refusal refusal)
         {

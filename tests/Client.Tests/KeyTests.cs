@@ -11,12 +11,11 @@ public sealed class KeyTests
     public async Task Ten_thousand_tokens_of_unknown_keys_cause_one_fetch_per_cool_down()
     {
         await using var client = await ClientFixture.StartAsync();
-        using var stranger = ClientFixture.KeyOf(99);
-        var unknown = client.Sign(key: stranger).Compact;
         var known = client.Sign().Compact;
+        var unknown = OfUnknownKey(known, 0);
         int reads = client.Source.Reads;
 
-        var answers = await Task.WhenAll(Enumerable.Range(0, 10_000).Select(_ => client.VerifyAsync(unknown).AsTask()));
+        var answers = await Task.WhenAll(Enumerable.Range(1, 10_000).Select(i => client.VerifyAsync(OfUnknownKey(known, i)).AsTask()));
         Assert.All(answers, answer => Assert.Equal(Reason.TokenUnknownKid, answer.Reason));
         Assert.Equal(reads + 1, client.Source.Reads);
         Assert.True((await client.VerifyAsync(known)).IsValid);
@@ -28,6 +27,10 @@ public sealed class KeyTests
         await client.VerifyAsync(unknown);
         Assert.Equal(reads + 2, client.Source.Reads);
         Assert.Equal(0, client.Introspection.Calls);
+
+        // Each names a key of its own: nothing that is remembered by its name helps.
+        static string OfUnknownKey(string token, int i) =>
+            Base64UrlText.Encode(System.Text.Encoding.UTF8.GetBytes($$"""{"alg":"EdDSA","typ":"JWT","kid":"{{i:x16}}"}""")) + token[token.IndexOf('.', StringComparison.Ordinal)..];
     }
 
     [Fact]

@@ -278,6 +278,82 @@ public sealed class VerifyTests
             batch.Verifications.Select(v => v.Reason));
         Assert.Equal((VerificationSource.Offline, 0), (batch.Confidence.Source, client.Asked));
         Assert.True(client.Feed.Renewals.Count < 20, "one echo serves them all");
+
+        var none = await client.Verifier.VerifyBatchAsync([], TokenRequirements.None, Freshness.Default, CancellationToken.None);
+        Assert.Empty(none.Verifications);
+        Assert.Equal((VerificationSource.Offline, true), (none.Confidence.Source, none.Confidence.LeaseLeft > TimeSpan.Zero));
+    }
+
+    [Theory]
+    [InlineData(2, 1)]
+    [InlineData(1000, 1)]
+    [InlineData(2500, 3)]
+    public async Task A_batch_that_cannot_be_decided_here_is_asked_about_in_as_few_calls_as_there_are_thousands(int count, int calls)
+    {
+        await using var client = await ClientFixture.StartAsync();
+        await LoseLeaseAsync(client);
+        var tokens = Enumerable.Range(0, count).Select(_ => client.Sign()).ToList();
+        client.Introspection.Answer = request =>
+        {
+            var answer = FakeIntrospection.Active(request.Token, client.Key.KeyId);
+            if (request.Token == tokens[1].Compact) (answer.Active, answer.Revoked) = (false, true);
+            return answer;
+        };
+        var batch = await client.Verifier.VerifyBatchAsync(
+            [.. tokens.Select(token => token.Compact), "no token"], new() { AudienceAll = ["clawproxy.example"] }, Freshness.Linearizable, CancellationToken.None);
+
+        Assert.Equal(tokens.Select(token => token.TokenHash), batch.Verifications.Take(count).Select(v => v.TokenHash));
+        Assert.Equal(
+            [.. Enumerable.Range(0, count).Select(i => i == 1 ? Reason.TokenRevoked : Reason.Unspecified), Reason.TokenMalformed],
+            batch.Verifications.Select(v => v.Reason));
+        Assert.Equal((VerificationSource.Introspection, TimeSpan.Zero), (batch.Confidence.Source, batch.Confidence.LeaseLeft));
+        Assert.True(batch.Confidence.RevocationAge >= TimeSpan.FromMilliseconds(1));
+        Assert.Equal((calls, calls, (long)calls), (client.Introspection.Calls, client.Introspection.Batches.Count, client.Asked));
+        Assert.Equal(count, client.Introspection.Batches.Sum());
+    }
+
+    [Fact]
+    public async Task Tokens_that_are_large_are_asked_about_in_messages_that_may_be_sent()
+    {
+        await using var client = await ClientFixture.StartAsync();
+        await LoseLeaseAsync(client);
+        client.Introspection.Answer = request => FakeIntrospection.Active(request.Token, client.Key.KeyId);
+        var tokens = Enumerable.Range(0, 200).Select(_ => client.Sign(claims => claims with { MissionId = new string('m', 6000) }).Compact).ToList();
+        var batch = await client.Verifier.VerifyBatchAsync(tokens, TokenRequirements.None, Freshness.Default, CancellationToken.None);
+        Assert.All(batch.Verifications, verification => Assert.True(verification.IsValid));
+        Assert.InRange(client.Introspection.Batches.Max() * (long)tokens[0].Length, 1, 768 * 1024);
+    }
+
+    [Fact]
+    public async Task A_batch_about_which_the_Introspector_says_nothing_is_no_answer_about_any_of_it()
+    {
+        await using var client = await ClientFixture.StartAsync();
+        await LoseLeaseAsync(client);
+        client.Introspection.Answer = _ => throw new Refusal(Reason.NotReady);
+        var refusal = await Assert.ThrowsAsync<Refusal>(() => client.Verifier.VerifyBatchAsync(
+            [client.Sign().Compact, client.Sign().Compact], TokenRequirements.None, Freshness.Default, CancellationToken.None));
+        Assert.Equal(Reason.NotReady, refusal.Reason);
+    }
+
+    [Fact]
+    public void What_is_told_for_all_holds_for_each()
+    {
+        var (epoch, early, late) = (Guid.NewGuid(), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2));
+        Revision At(long seq, Guid? of = null) => new(of ?? epoch, new Seq(seq), new RevocationSeq(seq));
+        var offline = new Confidence(VerificationSource.Offline, early, late, late, At(7));
+        var asked = new Confidence(VerificationSource.Introspection, late, early, early, At(9));
+        foreach (var least in new[] { Confidence.Least(offline, asked), Confidence.Least(asked, offline) })
+            Assert.Equal(new Confidence(VerificationSource.Introspection, late, late, early, At(7)), least);
+        Assert.Null(Confidence.Least(offline, asked with { Revision = At(9, Guid.NewGuid()) }).Revision);
+        Assert.Null(Confidence.Least(offline, asked with { Revision = null }).Revision);
+    }
+
+    private static async Task LoseLeaseAsync(ClientFixture client)
+    {
+        client.Feed.Down = new Refusal(Reason.NotReady);
+        client.Feed.Cut();
+        await Eventually(() => !client.Follower.IsConnected);
+        client.Clock.Advance(client.Follower.LeaseLeft);
     }
 
     private static Task Eventually(Func<bool> condition) => Testing.Eventually.HoldsAsync("the condition", () => Task.FromResult(condition()));

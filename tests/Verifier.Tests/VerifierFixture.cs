@@ -36,7 +36,8 @@ internal sealed class VerifierFixture : IAsyncDisposable
     public long Asked => Process.Services.GetRequiredService<IntrospectionPeer>().Asked;
 
     /// <param name="lease">The Introspector's, and what may be stale. Longer than the product's, since tests share a busy machine; where it is the subject, it is that.</param>
-    public static async Task<VerifierFixture> StartAsync(int lease = 30)
+    /// <param name="heartbeat">The Introspector's, in seconds.</param>
+    public static async Task<VerifierFixture> StartAsync(int lease = 30, int heartbeat = 1)
     {
         var database = await TestDatabases.CreateAsync();
         var issuer = await StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), new()
@@ -47,7 +48,7 @@ internal sealed class VerifierFixture : IAsyncDisposable
             ["SCOPE_VERIFY_PUBLIC_KEYS_JSON"] = $$"""[{"x":"{{Base64UrlText.Encode(KeyOf(39).PublicKey)}}","not_after_unix":1500000000}]""",
         });
         // Patient: a busy machine is no reason to call the ledger unavailable here.
-        var patient = new IntrospectorOptions { Database = database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30), Lease = TimeSpan.FromSeconds(lease) };
+        var patient = new IntrospectorOptions { Database = database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30), Lease = TimeSpan.FromSeconds(lease), Heartbeat = TimeSpan.FromSeconds(heartbeat) };
         var introspector = await StartAsync("introspector", s =>
         {
             s.AddIntrospector();

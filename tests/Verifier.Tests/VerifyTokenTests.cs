@@ -39,6 +39,29 @@ public sealed class VerifyTokenTests
         Assert.Equal(0, verifier.Asked);
     }
 
+    /// <summary>
+    /// With an hour between heartbeats and a quarter of one between renewals nothing moves the feed but who waits for it: a wait that
+    /// is not woken would end at its bound, and the Introspector would be asked.
+    /// </summary>
+    [Fact]
+    public async Task A_linearizable_verification_waits_for_its_own_echo_and_for_nothing_else()
+    {
+        await using var verifier = await VerifierFixture.StartAsync(lease: 3600, heartbeat: 3600);
+        var tokens = Enumerable.Range(0, 4).Select(_ => VerifierFixture.Sign().Compact).ToList();
+        var linearizable = new Consistency { Linearizable = new() };
+        long before = verifier.Follower.Lease!.Number;
+        for (int i = 0; i < 100; i++)
+        {
+            var answer = await verifier.Verification.VerifyTokenAsync(new VerifyTokenRequest { Token = tokens[i % 4], Consistency = linearizable });
+            Assert.Equal((VerificationStatus.Valid, VerificationSource.Offline), (answer.Verdict.Status, answer.Confidence.Source));
+        }
+        Assert.Equal(before + 100, verifier.Follower.Lease!.Number);            // one echo for each, and none besides
+        await Task.WhenAll(Enumerable.Range(0, 400).Select(async i =>
+            Assert.Equal(VerificationStatus.Valid, (await verifier.ControlAsync(tokens[i % 4])).Verdict.Status)));
+        Assert.True(verifier.Follower.Lease!.Number < before + 500, "who comes together shares one");
+        Assert.Equal(0, verifier.Asked);
+    }
+
     [Fact]
     public async Task With_the_Introspector_stopped_a_token_is_valid_within_the_lease_and_refused_after_it()
     {
@@ -96,15 +119,22 @@ public sealed class VerifyTokenTests
     }
 
     [Fact]
-    public async Task Tokens_of_unknown_keys_cause_one_fetch_of_keys_however_many_they_are()
+    public async Task Ten_thousand_tokens_of_unknown_keys_cause_one_fetch_of_keys()
     {
         await using var verifier = await VerifierFixture.StartAsync();
-        var unknown = VerifierFixture.Sign(key: VerifierFixture.KeyOf(99)).Compact;
+        var token = VerifierFixture.Sign().Compact;
+        var rest = token[token.IndexOf('.', StringComparison.Ordinal)..];
         int reads = verifier.Issuer.KeyReads;
-        var request = new BatchVerifyTokensRequest { Tokens = { Enumerable.Repeat(unknown, 1000) } };
-        for (int i = 0; i < 10; i++)
+        foreach (var kids in Enumerable.Range(0, 10_000).Chunk(1000))
+        {
+            var request = new BatchVerifyTokensRequest
+            {
+                Tokens = { kids.Select(kid => Base64UrlText.Encode(System.Text.Encoding.UTF8.GetBytes($$"""{"alg":"EdDSA","typ":"JWT","kid":"{{kid:x16}}"}""")) + rest) },
+            };
             Assert.All((await verifier.Verification.BatchVerifyTokensAsync(request)).Results, result => Assert.Equal(Wire.Reason.TokenUnknownKid, result.Answer.Verdict.Reason));
+        }
         Assert.InRange(verifier.Issuer.KeyReads, reads, reads + 1);
+        Assert.Equal(0, verifier.Asked);
     }
 
     [Fact]
