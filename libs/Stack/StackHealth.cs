@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using ClawBureau.Hosting;
 using ClawBureau.Hosting.Peers;
 using ClawBureau.Tokens;
 using Grpc.Core;
@@ -47,10 +48,14 @@ internal static class StackHealth
             $"{service.Key.Replace('_', '-')}-{replica}", process.Url, process.Pid, await AskAsync(process, peer, cancellationToken)))));
     }
 
-    private static async Task<ServiceState> AskAsync(DescribedProcess process, PeerOptions peer, CancellationToken cancellationToken)
+    private static async Task<ServiceState> AskAsync(DescribedProcess process, PeerOptions peer, CancellationToken cancellationToken) =>
+        IsAlive(process.Pid) ? await AskAsync(process.Url, peer, cancellationToken) : ServiceState.Dead;
+
+    /// <summary>Asks one process, of which only its address is known.</summary>
+    /// <exception cref="StartRefused">The options cannot be used: a CA file that is not there.</exception>
+    public static async Task<ServiceState> AskAsync(Uri address, PeerOptions peer, CancellationToken cancellationToken)
     {
-        if (!IsAlive(process.Pid)) return ServiceState.Dead;
-        using var channel = PeerChannel.Create(process.Url, peer);
+        using var channel = PeerChannel.Create(address, peer);
         try
         {
             var answer = await new Health.HealthClient(channel.Calls).CheckAsync(new HealthCheckRequest(), deadline: DateTime.UtcNow + Patience, cancellationToken: cancellationToken);

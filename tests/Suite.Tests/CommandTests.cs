@@ -251,6 +251,26 @@ public sealed class CommandTests(StackFixture fixture)
     }
 
     [Fact]
+    public async Task The_doctor_asks_services_elsewhere_that_the_environment_names()
+    {
+        var environment = new Dictionary<string, string?>
+        {
+            ["CLAW_CA_FILE"] = fixture.Stack.CaFile,
+            ["CLAW_ISSUER"] = fixture.Stack.Issuer.Address.ToString(),
+            ["CLAW_INTROSPECTOR"] = fixture.Stack.Introspector.Address.ToString(),
+        };
+        var healthy = await Claw.RunAsync(["doctor"], environment);
+        Assert.Equal(0, healthy.Code);
+        Assert.Contains($"✓ service.issuer         serves at {fixture.Stack.Issuer.Address}", healthy.Out, StringComparison.Ordinal);
+        Assert.DoesNotContain("postgresql", healthy.Out, StringComparison.Ordinal);
+
+        var deaf = await Claw.RunAsync(["doctor"], new Dictionary<string, string?>(environment) { ["CLAW_VERIFIER"] = "https://localhost:1" });
+        Assert.Equal(1, deaf.Code);
+        Assert.Contains("✗ service.verifier       does not answer at https://localhost:1/", deaf.Out, StringComparison.Ordinal);
+        Assert.Contains("CLAW_VERIFIER says where to look", deaf.Out, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Migrate_brings_an_empty_database_to_the_schema_and_has_nothing_to_do_the_second_time()
     {
         var name = $"claw_migrate_{Environment.ProcessId}";
