@@ -118,21 +118,16 @@ public sealed class TokenVerifier(
         bool isBehind = keys.IsBehind;
         var held = keys.Held;
 
-        VerifiedToken verified;
-        try
-        {
-            verified = cache.Verify(token, held.Keys, clock.UtcNow);
-        }
-        catch (Refusal refusal)
+        if (!cache.TryVerify(token, held.Keys, clock.UtcNow, out var verified, out var fault))
         {
             verification = new Verification
             {
-                Reason = refusal.Reason,
-                Sentence = refusal.Sentence,
+                Reason = fault.Reason,
+                Sentence = fault.Sentence,
                 TokenHash = TokenHash.Of(token),
                 Confidence = ToConfidence(lease, held),
             };
-            return refusal.Reason switch
+            return fault.Reason switch
             {
                 Reason.SigningNotConfigured => held.IsNone ? Ruling.NotFresh : Ruling.Decided,
                 Reason.TokenUnknownKid => Ruling.UnknownKey,

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace ClawBureau.Tokens;
 
 /// <summary>
-/// Reads a token's payload in one pass over its bytes, contract 5.1 rows 4 to 6. A payload that is no strict JSON is told
-/// first, then a wrong version, then a wrong shape, wherever in the text each stands. The shape is the published schema with
+/// Reads a token's payload from its bytes, contract 5.1 rows 4 to 6. A payload that is no strict JSON is told
+/// first, then a wrong version, then a wrong shape, wherever in the text each stands; what comes after that is not read. The shape is the published schema with
 /// the wider DIDs of section 9 item 27; unknown claims are passed over.
 /// </summary>
 internal ref struct ClaimsReader
@@ -24,15 +24,19 @@ internal ref struct ClaimsReader
     /// <summary>False as soon as one claim has not the form it must have.</summary>
     private bool _hasShape = true;
 
-    private ClaimsReader(ReadOnlySpan<byte> utf8) => _json = StrictJson.Reader(utf8);
+    private ClaimsReader(ReadOnlySpan<byte> strict) => _json = StrictJson.Reader(strict);
 
-    /// <exception cref="JsonException">Not strict JSON.</exception>
-    /// <exception cref="Refusal"><see cref="Reason.TokenUnknownVersion"/> or <see cref="Reason.TokenInvalidClaims"/>.</exception>
-    internal static TokenClaims Read(ReadOnlySpan<byte> utf8) => new ClaimsReader(utf8).Read();
-
-    private TokenClaims Read()
+    internal static TokenFault? Read(ReadOnlySpan<byte> utf8, out TokenClaims? claims)
     {
-        string? sub = null, ownerRef = null, missionId = null, jti = null, nonce = null, version = null;
+        claims = null;
+        return StrictJson.IsStrict(utf8) ? new ClaimsReader(utf8).Read(out claims) : TokenFault.PayloadEncoding;
+    }
+
+    private TokenFault? Read(out TokenClaims? claims)
+    {
+        claims = null;
+        bool? isOurVersion = null;
+        string? sub = null, ownerRef = null, missionId = null, jti = null, nonce = null;
         Audience? audience = null;
         List<string>? scope = null;
         long? issuedAt = null, expiresAt = null;
@@ -44,32 +48,16 @@ internal ref struct ClaimsReader
         var delegation = new DelegationParts();
 
         _json.Read();
-        if (_json.TokenType != JsonTokenType.StartObject)
-        {
-            StrictJson.Skip(ref _json);
-            StrictJson.RequireEnd(ref _json);
-            throw new Refusal(Reason.TokenInvalidClaims);
-        }
-        var seen = 0;
+        if (_json.TokenType != JsonTokenType.StartObject) return TokenFault.InvalidClaims;
         var expected = 0;
-        HashSet<string>? unknown = null;
         while (StrictJson.NextMember(ref _json))
         {
             var index = FindName(expected);
-            if (index < 0)
-            {
-                StrictJson.AddOnce(unknown ??= new HashSet<string>(StringComparer.Ordinal), StrictJson.Text(ref _json));
-                _json.Read();
-                StrictJson.Skip(ref _json);
-                continue;
-            }
-            if ((seen & (1 << index)) != 0) throw new JsonException("a claim stands twice");
-            seen |= 1 << index;
-            expected = index + 1;
+            if (index >= 0) expected = index + 1;
             _json.Read();
             switch (index)
             {
-                case 0: version = Version(); break;
+                case 0: isOurVersion = _json.TokenType == JsonTokenType.String && _json.ValueTextEquals("1"u8); break;
                 case 1: sub = NonBlankText(); break;
                 case 2: audience = ReadAudience(); break;
                 case 3: scope = ReadScope(); break;
@@ -95,14 +83,14 @@ internal ref struct ClaimsReader
                 case 23: jti = Text(); break;
                 case 24: nonce = Text(); break;
             }
+            if (isOurVersion is false) return TokenFault.UnknownVersion;
+            if (!_hasShape && isOurVersion is true) return TokenFault.InvalidClaims; // a wrong version is told before a wrong shape
+            _json.Skip(); // what is no claim of ours, or has not its form
         }
-        StrictJson.RequireEnd(ref _json);
 
-        const int versionBit = 1;
-        if ((seen & versionBit) != 0 && version != TokenClaims.Version) throw new Refusal(Reason.TokenUnknownVersion);
-        if (!_hasShape || version is null || sub is null || audience is null || scope is null || issuedAt is null || expiresAt is null)
-            throw new Refusal(Reason.TokenInvalidClaims);
-        return new TokenClaims
+        if (!_hasShape || isOurVersion is null || sub is null || audience is null || scope is null || issuedAt is null || expiresAt is null)
+            return TokenFault.InvalidClaims;
+        claims = new TokenClaims
         {
             Sub = sub,
             Audience = audience,
@@ -124,13 +112,13 @@ internal ref struct ClaimsReader
             Jti = jti,
             Nonce = nonce,
         };
+        return null;
     }
 
     /// <summary>Which claim the current member is; -1 if none. Claims mostly come in our order, so the search starts there.</summary>
     private int FindName(int expected)
     {
-        // "s\u0075b" is sub too, and must not pass as a second, different member.
-        var name = _json.ValueIsEscaped ? Encoding.UTF8.GetBytes(StrictJson.Text(ref _json)) : _json.ValueSpan;
+        var name = _json.ValueIsEscaped ? Encoding.UTF8.GetBytes(_json.GetString()!) : _json.ValueSpan; // "s\u0075b" is sub too
         for (var step = 0; step < Names.Length; step++)
         {
             var index = (expected + step) % Names.Length;
@@ -145,75 +133,69 @@ internal ref struct ClaimsReader
         return condition;
     }
 
-    /// <summary>The current value if it is text that can be stored.</summary>
+    /// <summary>The current value if it is text that can be stored. Where another claim is wrong already, nobody will want it.</summary>
     private string? Text()
     {
-        if (Fits(_json.TokenType == JsonTokenType.String))
-        {
-            var text = StrictJson.Text(ref _json);
-            return Fits(StorableText.IsStorable(text)) ? text : null;
-        }
-        StrictJson.Skip(ref _json);
-        return null;
+        if (!Fits(_json.TokenType == JsonTokenType.String) || !_hasShape) return null;
+        var text = _json.GetString()!;
+        return Fits(StorableText.IsStorable(text)) ? text : null;
     }
 
     private string? NonBlankText() => Text() is { } text && Fits(!JsText.IsBlank(text)) ? text : null;
-
-    /// <summary>The text, or anything that is not the version; its form is judged apart from the other claims'.</summary>
-    private string? Version()
-    {
-        if (_json.TokenType == JsonTokenType.String) return StrictJson.Text(ref _json);
-        StrictJson.Skip(ref _json);
-        return null;
-    }
 
     private Audience? ReadAudience()
     {
         if (_json.TokenType == JsonTokenType.String)
             return Text() is { } single && Fits(single.Length > 0) ? Audience.Of(single) : null;
-        var values = Texts();
+        var values = Texts(int.MaxValue);
         return values is not null && Fits(values.Count > 0 && !values.Contains("")) ? Audience.Of(values) : null;
     }
 
     private List<string>? ReadScope()
     {
-        var values = Texts();
-        return values is not null && Fits(values.Count is > 0 and <= TokenLimits.MaxScopeItems) ? values : null;
+        var values = Texts(TokenLimits.MaxScopeItems);
+        return values is not null && Fits(values.Count > 0) ? values : null;
     }
 
-    private List<string>? Texts()
+    /// <param name="most">More have not the form.</param>
+    private List<string>? Texts(int most)
     {
-        if (!Fits(_json.TokenType == JsonTokenType.StartArray))
-        {
-            StrictJson.Skip(ref _json);
-            return null;
-        }
-        var values = new List<string>();
+        if (!Fits(_json.TokenType == JsonTokenType.StartArray)) return null;
+        var count = CountItems();
+        if (!Fits(count <= most) || !_hasShape) return null;
+        var values = new List<string>(count);
         while (StrictJson.NextItem(ref _json))
         {
             if (Text() is { } value) values.Add(value);
+            else _json.Skip();
         }
         return values;
+    }
+
+    private readonly int CountItems()
+    {
+        var ahead = _json;
+        var count = 0;
+        for (; StrictJson.NextItem(ref ahead); count++) ahead.Skip();
+        return count;
     }
 
     /// <summary>Epoch seconds: digits alone, neither fraction nor exponent, up to the year 9999.</summary>
     private long? Seconds()
     {
         long seconds = 0;
-        if (Fits(_json.TokenType == JsonTokenType.Number && _json.TryGetInt64(out seconds)
-            && seconds is >= 0 and <= TokenLimits.MaxEpochSeconds))
-            return seconds;
-        StrictJson.Skip(ref _json);
-        return null;
+        return Fits(_json.TokenType == JsonTokenType.Number && _json.TryGetInt64(out seconds)
+            && seconds is >= 0 and <= TokenLimits.MaxEpochSeconds)
+            ? seconds
+            : null;
     }
 
     private double? Amount()
     {
         double amount = 0;
-        if (Fits(_json.TokenType == JsonTokenType.Number && _json.TryGetDouble(out amount) && double.IsFinite(amount) && amount >= 0))
-            return amount;
-        StrictJson.Skip(ref _json);
-        return null;
+        return Fits(_json.TokenType == JsonTokenType.Number && _json.TryGetDouble(out amount) && double.IsFinite(amount) && amount >= 0)
+            ? amount
+            : null;
     }
 
     private Did? ReadDid() => Fits(Did.TryParse(Text(), out var did)) ? did : null;

@@ -37,7 +37,7 @@ public static class GrantRules
             throw Refusal.OfField(Reason.SpendCapInvalid, "spend_cap");
         FieldRules.RequireNoBlank(request.MissionId, "mission_id", TokenLimits.MaxMissionIdLength, Reason.MissionIdInvalid);
         var delegation = DelegationRules.Check(request, lane, sub, ownerDid); // 16-19
-        var decision = policy.Decide(tier, scope, audience); // 20
+        var decision = policy.DecideIn(tier, scope, audience); // 20
 
         var sensitive = scope.Where(settings.IsSensitive).Distinct(StringComparer.Ordinal).ToArray();
         if (lane == TokenLane.Legacy) RequireLegacyAllowed(settings.LegacyExchangeMode, sensitive);

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace ClawBureau.Tokens;
@@ -9,50 +10,71 @@ internal readonly record struct TokenHeader(TokenAlgorithm Algorithm, bool HasKi
 internal static class HeaderReader
 {
     // Members that bring a key along (D2), ask for processing we do not do (D4), or make it another format.
-    private static readonly HashSet<string> Forbidden =
-        ["jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip", "enc", "cty"];
+    private static readonly (byte[] Name, TokenFault Fault)[] Forbidden =
+    [
+        .. new[] { "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip", "enc", "cty" }
+            .Select(name => (Encoding.ASCII.GetBytes(name), TokenFault.Malformed($"Token header member '{name}' is not accepted"))),
+    ];
 
-    /// <exception cref="JsonException">Not strict JSON.</exception>
-    /// <exception cref="Refusal"><see cref="Reason.TokenMalformed"/> or <see cref="Reason.TokenUnsupportedAlg"/>.</exception>
-    internal static TokenHeader Read(ReadOnlySpan<byte> utf8)
+    internal static TokenFault? Read(ReadOnlySpan<byte> utf8, out TokenHeader header)
     {
+        header = default;
+        if (!StrictJson.IsStrict(utf8)) return TokenFault.HeaderEncoding;
         var json = StrictJson.Reader(utf8);
         json.Read();
-        if (json.TokenType != JsonTokenType.StartObject)
-        {
-            StrictJson.Skip(ref json);
-            StrictJson.RequireEnd(ref json);
-            throw new Refusal(Reason.TokenMalformed, "Invalid JWT header");
-        }
+        if (json.TokenType != JsonTokenType.StartObject) return TokenFault.HeaderNoObject;
 
-        string? algorithm = null, type = null, kid = null, forbidden = null;
-        var typeIsText = true;
-        var names = new HashSet<string>(StringComparer.Ordinal);
+        TokenAlgorithm? algorithm = null;
+        string? kid = null;
+        TokenFault? forbidden = null;
+        var isJwt = true;
         while (StrictJson.NextMember(ref json))
         {
-            var name = StrictJson.Text(ref json);
-            StrictJson.AddOnce(names, name);
-            json.Read();
-            var text = json.TokenType == JsonTokenType.String ? StrictJson.Text(ref json) : null;
-            StrictJson.Skip(ref json);
-            switch (name)
+            if (json.ValueTextEquals("alg"u8))
             {
-                case "alg": algorithm = text; break;
-                case "typ": (type, typeIsText) = (text, text is not null); break;
-                case "kid": kid = text; break;
-                default:
-                    if (Forbidden.Contains(name)) forbidden = name;
-                    break;
+                json.Read();
+                algorithm = AlgorithmOf(ref json);
             }
+            else if (json.ValueTextEquals("typ"u8))
+            {
+                json.Read();
+                isJwt = json.TokenType == JsonTokenType.String && json.ValueTextEquals("JWT"u8);
+            }
+            else if (json.ValueTextEquals("kid"u8))
+            {
+                json.Read();
+                kid = json.TokenType == JsonTokenType.String ? json.GetString() : null;
+            }
+            else
+            {
+                forbidden = FaultOf(ref json) ?? forbidden;
+                json.Read();
+            }
+            json.Skip();
         }
-        StrictJson.RequireEnd(ref json);
 
-        if (!TokenAlgorithms.TryParse(algorithm, out var known)) throw new Refusal(Reason.TokenUnsupportedAlg);
-        if (forbidden is not null)
-            throw new Refusal(Reason.TokenMalformed, $"Token header member '{forbidden}' is not accepted");
-        if (!typeIsText || type is not (null or "JWT"))
-            throw new Refusal(Reason.TokenMalformed, "Token header typ must be JWT");
-        return WithKid(known, kid);
+        if (algorithm is not { } known) return TokenFault.UnsupportedAlg;
+        if (forbidden is not null) return forbidden;
+        if (!isJwt) return TokenFault.HeaderType;
+        header = WithKid(known, kid);
+        return null;
+    }
+
+    /// <summary>Exact spelling only.</summary>
+    private static TokenAlgorithm? AlgorithmOf(ref Utf8JsonReader json)
+    {
+        if (json.TokenType != JsonTokenType.String) return null;
+        if (json.ValueTextEquals("EdDSA"u8)) return TokenAlgorithm.EdDsa;
+        return json.ValueTextEquals("Ed25519"u8) ? TokenAlgorithm.Ed25519 : null;
+    }
+
+    private static TokenFault? FaultOf(ref Utf8JsonReader json)
+    {
+        foreach (var (name, fault) in Forbidden)
+        {
+            if (json.ValueTextEquals(name)) return fault;
+        }
+        return null;
     }
 
     /// <summary>A kid that is no text, or blank, counts as missing (contract 5.1 row 9); one that can be no key id stays unknown.</summary>

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace ClawBureau.Tokens;
 
 /// <summary>
@@ -14,15 +16,20 @@ public static class JwsVerifier
     /// <see cref="Reason.SigningNotConfigured"/> (no key at all), <see cref="Reason.TokenUnknownKid"/>,
     /// <see cref="Reason.TokenKidExpired"/>, <see cref="Reason.TokenSignatureInvalid"/> or <see cref="Reason.TokenRevoked"/> (its key
     /// signed it and is revoked).</exception>
-    public static VerifiedToken Verify(ParsedToken token, VerificationKeySet keys, DateTimeOffset now)
-    {
-        RequireCurrent(token.Claims, now);
-        if (keys.IsEmpty) throw new Refusal(Reason.SigningNotConfigured);
+    public static VerifiedToken Verify(ParsedToken token, VerificationKeySet keys, DateTimeOffset now) =>
+        TryVerify(token, keys, now, out var verified, out var fault) ? verified : throw fault.ToRefusal();
 
-        if (!token.HasKid) return Recover(token, keys, now);
-        var key = RequireKnown(token.KeyId, keys, now);
-        if (!key.Verify(token.SigningInput, token.Signature)) throw new Refusal(Reason.TokenSignatureInvalid);
-        return key.IsRevoked ? throw new Refusal(Reason.TokenRevoked) : new VerifiedToken(token, key, KidSource.Header);
+    /// <summary>As <see cref="Verify"/>, but what is wrong is an answer. Throws nothing.</summary>
+    public static bool TryVerify(
+        ParsedToken token, VerificationKeySet keys, DateTimeOffset now, [NotNullWhen(true)] out VerifiedToken? verified, [NotNullWhen(false)] out TokenFault? fault)
+    {
+        verified = null;
+        fault = FindUncurrent(token.Claims, now);
+        if (fault is not null) return false;
+        if (keys.IsEmpty) fault = TokenFault.NoKeys;
+        else if (!token.HasKid) fault = Recover(token, keys, now, out verified);
+        else fault = FindKey(token.KeyId, keys, now, out var key) ?? VerifyWith(key!, token, out verified);
+        return verified is not null;
     }
 
     /// <summary>A token that <see cref="Verify"/> refused as revoked with its key: who wants to say more of it than that it is dead.</summary>
@@ -37,16 +44,19 @@ public static class JwsVerifier
     /// Everything <see cref="Verify"/> does but the signature, for a token verified before and kept: time moves on, and keys
     /// expire. The same bytes under the same public key need no second look at their signature.
     /// </summary>
-    /// <param name="current">The token with its key as it stands now.</param>
+    /// <param name="current">The token with its key as it stands now; null where there is a fault.</param>
+    /// <param name="fault">As of <see cref="Verify"/>, but for the signature.</param>
     /// <returns>False: what was verified says nothing any more, because the key of that name is another one or is not accepted
     /// while the token names none; it has to be verified from the start.</returns>
-    /// <exception cref="Refusal">As of <see cref="Verify"/>, but for the signature.</exception>
-    internal static bool TryRecheck(VerifiedToken token, VerificationKeySet keys, DateTimeOffset now, out VerifiedToken current)
+    internal static bool TryRecheck(VerifiedToken token, VerificationKeySet keys, DateTimeOffset now, out VerifiedToken? current, out TokenFault? fault)
     {
-        current = token;
-        RequireCurrent(token.Claims, now);
-        if (keys.IsEmpty) throw new Refusal(Reason.SigningNotConfigured);
-        var key = token.KidSource == KidSource.Header ? RequireKnown(token.KeyId, keys, now) : keys.Find(token.KeyId);
+        current = null;
+        fault = FindUncurrent(token.Claims, now);
+        if (fault is null && keys.IsEmpty) fault = TokenFault.NoKeys;
+        if (fault is not null) return true;
+        VerificationKey? key;
+        if (token.KidSource == KidSource.Recovered) key = keys.Find(token.KeyId);
+        else if ((fault = FindKey(token.KeyId, keys, now, out key)) is not null) return true;
         // A key id is 8 bytes of a hash: two keys that share one can be made, and must not share what was verified.
         if (key is null || !key.IsAcceptedAt(now) || !key.PublicKey.SequenceEqual(token.Key.PublicKey)) return false;
         current = token.With(key);
@@ -57,25 +67,42 @@ public static class JwsVerifier
     /// <exception cref="Refusal"><see cref="Reason.TokenExpired"/> or <see cref="Reason.TokenIssuedInFuture"/>.</exception>
     public static void RequireCurrent(TokenClaims claims, DateTimeOffset now)
     {
+        if (FindUncurrent(claims, now) is { } fault) throw fault.ToRefusal();
+    }
+
+    private static TokenFault? FindUncurrent(TokenClaims claims, DateTimeOffset now)
+    {
         var seconds = now.ToUnixTimeSeconds();
-        if (claims.ExpiresAt <= seconds) throw new Refusal(Reason.TokenExpired);
-        if (claims.IssuedAt - seconds > TokenLimits.MaxIssuedAheadSeconds) throw new Refusal(Reason.TokenIssuedInFuture);
+        if (claims.ExpiresAt <= seconds) return TokenFault.Expired;
+        return claims.IssuedAt - seconds > TokenLimits.MaxIssuedAheadSeconds ? TokenFault.IssuedInFuture : null;
     }
 
     /// <summary>A key whose tokens are accepted, or one that was revoked: that is told of what it signed, not of every text that names it.</summary>
-    private static VerificationKey RequireKnown(KeyId? keyId, VerificationKeySet keys, DateTimeOffset now)
+    private static TokenFault? FindKey(KeyId? keyId, VerificationKeySet keys, DateTimeOffset now, out VerificationKey? key)
     {
-        var key = keyId is { } known ? keys.Find(known) : null;
-        if (key is null) throw new Refusal(Reason.TokenUnknownKid);
-        return key.IsAcceptedAt(now) || key.IsRevoked ? key : throw new Refusal(Reason.TokenKidExpired);
+        key = keyId is { } known ? keys.Find(known) : null;
+        if (key is null) return TokenFault.UnknownKid;
+        return key.IsAcceptedAt(now) || key.IsRevoked ? null : TokenFault.KidExpired;
     }
 
-    private static VerifiedToken Recover(ParsedToken token, VerificationKeySet keys, DateTimeOffset now)
+    private static TokenFault? VerifyWith(VerificationKey key, ParsedToken token, out VerifiedToken? verified)
     {
-        foreach (var key in keys.AcceptedAt(now))
+        verified = null;
+        if (!key.Verify(token.SigningInput, token.Signature)) return TokenFault.SignatureInvalid;
+        if (key.IsRevoked) return TokenFault.Revoked;
+        verified = new VerifiedToken(token, key, KidSource.Header);
+        return null;
+    }
+
+    private static TokenFault? Recover(ParsedToken token, VerificationKeySet keys, DateTimeOffset now, out VerifiedToken? verified)
+    {
+        verified = null;
+        foreach (var key in keys.Keys)
         {
-            if (key.Verify(token.SigningInput, token.Signature)) return new VerifiedToken(token, key, KidSource.Recovered);
+            if (!key.IsAcceptedAt(now) || !key.Verify(token.SigningInput, token.Signature)) continue;
+            verified = new VerifiedToken(token, key, KidSource.Recovered);
+            return null;
         }
-        throw new Refusal(Reason.TokenSignatureInvalid);
+        return TokenFault.SignatureInvalid;
     }
 }

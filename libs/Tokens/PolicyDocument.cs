@@ -113,15 +113,11 @@ internal static class PolicyDocument
         try
         {
             var bytes = new UTF8Encoding(false, throwOnInvalidBytes: true).GetBytes(json);
-            var reader = StrictJson.Reader(bytes);
-            reader.Read();
-            StrictJson.Skip(ref reader);
-            StrictJson.RequireEnd(ref reader);
-            return JsonElement.Parse(bytes);
+            return StrictJson.IsStrict(bytes) ? JsonElement.Parse(bytes) : throw Invalid(reason, "document");
         }
-        catch (Exception notStrict) when (notStrict is JsonException or EncoderFallbackException)
+        catch (EncoderFallbackException notUnicode)
         {
-            throw new Refusal(reason, metadata: new Dictionary<string, string> { ["rule"] = "document" }, inner: notStrict);
+            throw new Refusal(reason, metadata: new Dictionary<string, string> { ["rule"] = "document" }, inner: notUnicode);
         }
     }
 

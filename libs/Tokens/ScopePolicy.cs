@@ -68,10 +68,10 @@ public sealed class ScopePolicy
     {
         var tier = FindTier(tierName);
         tier.RequireSize(scope);
-        return Decide(tier, PolicyTier.Normalise(scope!), audience);
+        return DecideIn(tier, PolicyTier.Normalise(scope!), audience);
     }
 
-    internal PolicyDecision Decide(PolicyTier tier, IReadOnlyList<string> normalised, Audience audience) => new()
+    internal PolicyDecision DecideIn(PolicyTier tier, IReadOnlyList<string> normalised, Audience audience) => new()
     {
         PolicyVersion = Version,
         Tier = tier,

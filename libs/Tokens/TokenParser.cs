@@ -1,6 +1,7 @@
 using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using System.Text;
-using System.Text.Json;
 
 namespace ClawBureau.Tokens;
 
@@ -10,78 +11,67 @@ namespace ClawBureau.Tokens;
 /// </summary>
 public static class TokenParser
 {
-    private const string NotCompact = "CST token must be a JWT (header.payload.signature)";
+    private const int OnStack = 2048;
 
     /// <param name="compact">The token and nothing else; blanks around it are not trimmed.</param>
     /// <exception cref="Refusal"><see cref="Reason.TokenMalformed"/>, <see cref="Reason.TokenUnsupportedAlg"/>,
     /// <see cref="Reason.TokenUnknownVersion"/> or <see cref="Reason.TokenInvalidClaims"/>.</exception>
-    public static ParsedToken Parse(string compact)
-    {
-        ArgumentNullException.ThrowIfNull(compact);
-        if (compact.Length > TokenLimits.MaxTokenBytes) throw TooLong();
-        var bytes = new byte[compact.Length];
-        if (Ascii.FromUtf16(compact, bytes, out _) != OperationStatus.Done) throw new Refusal(Reason.TokenMalformed, NotCompact);
-        return ParseOwned(bytes);
-    }
+    public static ParsedToken Parse(string compact) => TryParse(compact, out var token, out var fault) ? token : throw fault.ToRefusal();
 
     /// <inheritdoc cref="Parse(string)"/>
-    public static ParsedToken Parse(ReadOnlySpan<byte> compact) =>
-        compact.Length > TokenLimits.MaxTokenBytes ? throw TooLong() : ParseOwned(compact.ToArray());
+    public static ParsedToken Parse(ReadOnlySpan<byte> compact) => TryParse(compact, out var token, out var fault) ? token : throw fault.ToRefusal();
 
-    private static ParsedToken ParseOwned(byte[] compact)
+    /// <summary>As <see cref="Parse(string)"/>, but what is wrong is an answer. Throws nothing.</summary>
+    [SkipLocalsInit]
+    public static bool TryParse(string compact, [NotNullWhen(true)] out ParsedToken? token, [NotNullWhen(false)] out TokenFault? fault)
     {
-        var text = compact.AsSpan();
-        var firstDot = text.IndexOf((byte)'.');
-        var lastDot = text.LastIndexOf((byte)'.');
-        if (firstDot < 0 || lastDot == firstDot || text[(firstDot + 1)..lastDot].Contains((byte)'.'))
-            throw new Refusal(Reason.TokenMalformed, NotCompact);
-
-        var decoded = ArrayPool<byte>.Shared.Rent(compact.Length);
-        try
-        {
-            var header = ReadHeader(text[..firstDot], decoded);
-            var claims = ReadClaims(text[(firstDot + 1)..lastDot], decoded);
-
-            var signatureText = text[(lastDot + 1)..];
-            var signature = new byte[Base64UrlText.DecodedLength(signatureText.Length)];
-            return Base64UrlText.TryDecode(signatureText, signature, out _)
-                ? new ParsedToken(compact, lastDot, header, claims, signature)
-                : throw new Refusal(Reason.TokenMalformed, "Invalid JWT signature encoding");
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(decoded);
-        }
+        ArgumentNullException.ThrowIfNull(compact);
+        token = null;
+        fault = TokenFault.TooLong;
+        if (compact.Length > TokenLimits.MaxTokenBytes) return false;
+        byte[]? rented = null;
+        Span<byte> bytes = compact.Length <= OnStack ? stackalloc byte[OnStack] : rented = ArrayPool<byte>.Shared.Rent(compact.Length);
+        fault = Ascii.FromUtf16(compact, bytes, out var length) == OperationStatus.Done ? Read(bytes[..length], out token) : TokenFault.NotCompact;
+        if (rented is not null) ArrayPool<byte>.Shared.Return(rented, clearArray: true);
+        return token is not null;
     }
 
-    private static TokenHeader ReadHeader(ReadOnlySpan<byte> text, byte[] buffer)
+    /// <inheritdoc cref="TryParse(string, out ParsedToken?, out TokenFault?)"/>
+    public static bool TryParse(ReadOnlySpan<byte> compact, [NotNullWhen(true)] out ParsedToken? token, [NotNullWhen(false)] out TokenFault? fault)
     {
-        const string sentence = "Invalid JWT header encoding";
-        if (!Base64UrlText.TryDecode(text, buffer, out var length)) throw new Refusal(Reason.TokenMalformed, sentence);
-        try
-        {
-            return HeaderReader.Read(buffer.AsSpan(0, length));
-        }
-        catch (JsonException)
-        {
-            throw new Refusal(Reason.TokenMalformed, sentence); // without the cause: its message may quote the token
-        }
+        token = null;
+        fault = compact.Length > TokenLimits.MaxTokenBytes ? TokenFault.TooLong : Read(compact, out token);
+        return token is not null;
     }
 
-    private static TokenClaims ReadClaims(ReadOnlySpan<byte> text, byte[] buffer)
+    [SkipLocalsInit]
+    private static TokenFault? Read(ReadOnlySpan<byte> compact, out ParsedToken? token)
     {
-        const string sentence = "Invalid JWT payload encoding";
-        if (!Base64UrlText.TryDecode(text, buffer, out var length)) throw new Refusal(Reason.TokenMalformed, sentence);
-        try
-        {
-            return ClaimsReader.Read(buffer.AsSpan(0, length));
-        }
-        catch (JsonException)
-        {
-            throw new Refusal(Reason.TokenMalformed, sentence);
-        }
+        token = null;
+        var firstDot = compact.IndexOf((byte)'.');
+        var lastDot = compact.LastIndexOf((byte)'.');
+        if (firstDot < 0 || lastDot == firstDot || compact[(firstDot + 1)..lastDot].Contains((byte)'.')) return TokenFault.NotCompact;
+
+        byte[]? rented = null;
+        Span<byte> decoded = compact.Length <= OnStack ? stackalloc byte[OnStack] : rented = ArrayPool<byte>.Shared.Rent(compact.Length);
+        var fault = Read(compact, firstDot, lastDot, decoded, out token);
+        if (rented is not null) ArrayPool<byte>.Shared.Return(rented, clearArray: true);
+        return fault;
     }
 
-    private static Refusal TooLong() =>
-        new(Reason.TokenMalformed, $"CST token must have at most {TokenLimits.MaxTokenBytes} bytes");
+    private static TokenFault? Read(ReadOnlySpan<byte> compact, int firstDot, int lastDot, Span<byte> decoded, out ParsedToken? token)
+    {
+        token = null;
+        if (!Base64UrlText.TryDecode(compact[..firstDot], decoded, out var length)) return TokenFault.HeaderEncoding;
+        if (HeaderReader.Read(decoded[..length], out var header) is { } inHeader) return inHeader;
+
+        if (!Base64UrlText.TryDecode(compact[(firstDot + 1)..lastDot], decoded, out length)) return TokenFault.PayloadEncoding;
+        if (ClaimsReader.Read(decoded[..length], out var claims) is { } inPayload) return inPayload;
+
+        var signatureText = compact[(lastDot + 1)..];
+        var signature = new byte[Base64UrlText.DecodedLength(signatureText.Length)];
+        if (!Base64UrlText.TryDecode(signatureText, signature, out _)) return TokenFault.SignatureEncoding;
+        token = new ParsedToken(compact.ToArray(), lastDot, header, claims!, signature);
+        return null;
+    }
 }

@@ -6,6 +6,7 @@ namespace ClawBureau.Tokens;
 public sealed class VerificationKey
 {
     private readonly byte[] _publicKey;
+    private readonly IEd25519? _ed25519; // null: the one this process uses
 
     /// <param name="publicKey">32 bytes; copied.</param>
     /// <param name="state">Where the key stands.</param>
@@ -31,9 +32,10 @@ public sealed class VerificationKey
         return key.KeyId == entry.KeyId ? key : throw new Refusal(Reason.SigningConfigInvalid);
     }
 
-    private VerificationKey(VerificationKey other, KeyState state, long? notAfter)
+    private VerificationKey(VerificationKey other, KeyState state, long? notAfter, IEd25519? ed25519)
     {
         _publicKey = other._publicKey;
+        _ed25519 = ed25519;
         KeyId = other.KeyId;
         State = state;
         NotAfter = notAfter;
@@ -61,11 +63,15 @@ public sealed class VerificationKey
         State != KeyState.Retired && !(NotAfter < now.ToUnixTimeSeconds());
 
     /// <summary>The same key at another point of its life.</summary>
-    public VerificationKey With(KeyState state, long? notAfter) => new(this, state, notAfter);
+    public VerificationKey With(KeyState state, long? notAfter) => new(this, state, notAfter, _ed25519);
+
+    /// <summary>The same key, its signatures checked by this implementation.</summary>
+    internal VerificationKey With(IEd25519 ed25519) => new(this, State, NotAfter, ed25519);
 
     /// <summary>A pure Ed25519 signature over the message; false for anything wrong.</summary>
-    public bool Verify(ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature) =>
-        Ed25519.Verify(_publicKey, message, signature);
+    public bool Verify(ReadOnlySpan<byte> message, ReadOnlySpan<byte> signature) => _ed25519 is null
+        ? Ed25519.Verify(_publicKey, message, signature)
+        : _ed25519.Verify(_publicKey, message, signature);
 
     public override string ToString() => $"{KeyId} {State}";
 }

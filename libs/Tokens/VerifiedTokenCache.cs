@@ -1,6 +1,5 @@
-using System.Buffers;
 using System.Collections.Concurrent;
-using System.Runtime.CompilerServices;
+using System.Diagnostics.CodeAnalysis;
 using System.Text;
 
 namespace ClawBureau.Tokens;
@@ -16,13 +15,12 @@ namespace ClawBureau.Tokens;
 /// <param name="maxBytes">Memory held at most, by an estimate that is never too low. 64 MiB.</param>
 public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 64 << 20)
 {
-    private const int OnStack = 2048;
-
     // Claims, key reference, dictionary node, ring slot, and the headers of up to 25 strings.
     private const int FixedCost = 2048;
 
     // Most hits end here, without a hash over the whole text: entries by the hash code, seeded per process, of their last characters,
-    // which are the signature's. It only says where to look; the whole text is compared. Of two with one code the later stays out.
+    // which are the signature's. It only says where to look; the whole text is compared. Of two with one code the later
+    // stays out, and is looked for by its hash.
     private const int TailLength = 32;
     private readonly ConcurrentDictionary<int, Entry> _byTail = new();
     private readonly ConcurrentDictionary<TokenHash, Entry> _byHash = new();
@@ -49,44 +47,57 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
     /// <param name="keys">Every key that is known at this moment; never one that was kept from an earlier call.</param>
     /// <param name="now">The caller's clock.</param>
     /// <exception cref="Refusal">As of <see cref="TokenParser.Parse(string)"/> and <see cref="JwsVerifier.Verify"/>.</exception>
-    [SkipLocalsInit]
-    public VerifiedToken Verify(string compact, VerificationKeySet keys, DateTimeOffset now)
-    {
-        ArgumentNullException.ThrowIfNull(compact);
-        if (compact.Length > TailLength && _byTail.TryGetValue(TailOf(compact), out var likely) && likely.Is(compact)
-            && JwsVerifier.TryRecheck(likely.Token, keys, now, out var current)) return likely.Use(current);
-        // What is longer, or is not ASCII, cannot be here; the parser says what is wrong with it.
-        if (compact.Length > TokenLimits.MaxTokenBytes) return VerifyAnew(TokenParser.Parse(compact), keys, now);
-        byte[]? rented = null;
-        Span<byte> bytes = compact.Length <= OnStack ? stackalloc byte[OnStack] : rented = ArrayPool<byte>.Shared.Rent(compact.Length);
-        try
-        {
-            return Ascii.FromUtf16(compact, bytes, out var length) == OperationStatus.Done
-                ? Verify(bytes[..length], keys, now)
-                : VerifyAnew(TokenParser.Parse(compact), keys, now);
-        }
-        finally
-        {
-            if (rented is not null) ArrayPool<byte>.Shared.Return(rented, clearArray: true);
-        }
-    }
+    public VerifiedToken Verify(string compact, VerificationKeySet keys, DateTimeOffset now) =>
+        TryVerify(compact, keys, now, out var verified, out var fault) ? verified : throw fault.ToRefusal();
 
     /// <inheritdoc cref="Verify(string, VerificationKeySet, DateTimeOffset)"/>
-    public VerifiedToken Verify(ReadOnlySpan<byte> compact, VerificationKeySet keys, DateTimeOffset now)
+    public VerifiedToken Verify(ReadOnlySpan<byte> compact, VerificationKeySet keys, DateTimeOffset now) =>
+        TryVerify(compact, keys, now, out var verified, out var fault) ? verified : throw fault.ToRefusal();
+
+    /// <summary>As <see cref="Verify(string, VerificationKeySet, DateTimeOffset)"/>, but what is wrong is an answer. Throws nothing.</summary>
+    public bool TryVerify(
+        string compact, VerificationKeySet keys, DateTimeOffset now, [NotNullWhen(true)] out VerifiedToken? verified, [NotNullWhen(false)] out TokenFault? fault)
     {
-        if (compact.Length <= TokenLimits.MaxTokenBytes
-            && _byHash.TryGetValue(TokenHash.Of(compact), out var entry)
-            && JwsVerifier.TryRecheck(entry.Token, keys, now, out var current))
-            return entry.Use(current);
-        return VerifyAnew(TokenParser.Parse(compact), keys, now);
+        ArgumentNullException.ThrowIfNull(compact);
+        if (MayHold(compact.Length) && _byTail.TryGetValue(TailOf(compact), out var likely))
+        {
+            if (!likely.Is(compact)) _byHash.TryGetValue(TokenHash.Of(compact), out likely);
+            if (likely is not null && TryUse(likely, keys, now, out verified, out fault)) return verified is not null;
+        }
+        verified = null;
+        return TokenParser.TryParse(compact, out var parsed, out fault) && TryVerifyAnew(parsed, keys, now, out verified, out fault);
     }
 
-    private VerifiedToken VerifyAnew(ParsedToken parsed, VerificationKeySet keys, DateTimeOffset now)
+    /// <inheritdoc cref="TryVerify(string, VerificationKeySet, DateTimeOffset, out VerifiedToken?, out TokenFault?)"/>
+    public bool TryVerify(
+        ReadOnlySpan<byte> compact, VerificationKeySet keys, DateTimeOffset now, [NotNullWhen(true)] out VerifiedToken? verified, [NotNullWhen(false)] out TokenFault? fault)
+    {
+        if (MayHold(compact.Length) && _byTail.TryGetValue(TailOf(compact), out var likely))
+        {
+            if (!likely.Is(compact)) _byHash.TryGetValue(TokenHash.Of(compact), out likely);
+            if (likely is not null && TryUse(likely, keys, now, out verified, out fault)) return verified is not null;
+        }
+        verified = null;
+        return TokenParser.TryParse(compact, out var parsed, out fault) && TryVerifyAnew(parsed, keys, now, out verified, out fault);
+    }
+
+    private static bool MayHold(int length) => length is > TailLength and <= TokenLimits.MaxTokenBytes;
+
+    /// <returns>False: it has to be verified from the start.</returns>
+    private static bool TryUse(Entry entry, VerificationKeySet keys, DateTimeOffset now, out VerifiedToken? verified, out TokenFault? fault)
+    {
+        if (!JwsVerifier.TryRecheck(entry.Token, keys, now, out verified, out fault)) return false;
+        if (verified is not null) entry.Use(verified);
+        return true;
+    }
+
+    private bool TryVerifyAnew(
+        ParsedToken parsed, VerificationKeySet keys, DateTimeOffset now, [NotNullWhen(true)] out VerifiedToken? verified, [NotNullWhen(false)] out TokenFault? fault)
     {
         Interlocked.Increment(ref _misses);
-        var verified = JwsVerifier.Verify(parsed, keys, now);
+        if (!JwsVerifier.TryVerify(parsed, keys, now, out verified, out fault)) return false;
         Keep(new Entry(verified, parsed.Compact, CostOf(parsed)));
-        return verified;
+        return true;
     }
 
     private void Keep(Entry entry)
@@ -97,6 +108,7 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
             if (_byHash.TryGetValue(entry.Token.TokenHash, out var present))
             {
                 present.Token = entry.Token;        // verified once more, under a newer key perhaps
+                _byTail.TryAdd(TailOf(present.Compact), present);   // the one that had the place may be gone
                 return;
             }
             while (_ring.Count >= maxTokens || _bytes + entry.Cost > maxBytes) ForgetOne();
@@ -132,11 +144,11 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
 
     private static int TailOf(string compact) => string.GetHashCode(compact.AsSpan(compact.Length - TailLength));
 
-    private static int TailOf(byte[] compact)
+    private static int TailOf(ReadOnlySpan<byte> compact)
     {
         Span<char> tail = stackalloc char[TailLength];
-        Ascii.ToUtf16(compact.AsSpan(compact.Length - TailLength), tail, out _);
-        return string.GetHashCode(tail);
+        Ascii.ToUtf16(compact[^TailLength..], tail, out var written);   // what is not ASCII is not kept either, wherever it is looked for
+        return string.GetHashCode(tail[..written]);
     }
 
     /// <summary>Text is at most as many UTF-16 units as the payload has bytes; each item of a list is a string of its own and two references.</summary>
@@ -167,11 +179,12 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
 
         internal bool Is(string text) => text.Length == Compact.Length && Ascii.Equals(Compact, text);
 
-        internal VerifiedToken Use(VerifiedToken current)
+        internal bool Is(ReadOnlySpan<byte> text) => text.SequenceEqual(Compact);
+
+        internal void Use(VerifiedToken current)
         {
             if (!ReferenceEquals(current, _token)) _token = current;
             if (!_used) _used = true;
-            return current;
         }
 
         /// <summary>Set by a hit, taken back by the hand.</summary>

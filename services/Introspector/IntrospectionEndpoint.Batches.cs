@@ -34,11 +34,11 @@ public sealed partial class IntrospectionEndpoint
         RightsOf(context);
         var reading = await ReadAsync(request.Consistency);
         var response = new GetTransitionMatrixResponse { Revision = Mapping.ToRevision(reading.Revision), Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt)) };
-        var (verified, death, refusal) = Judge(request.Token);
+        var (verified, death, fault) = Judge(request.Token);
         if (verified is null)
         {
             response.TokenHash = TokenHash.Of(request.Token).ToString();
-            (response.InactiveReason, response.InactiveSentence) = Mapping.ToWire(refusal!);
+            (response.InactiveReason, response.InactiveSentence) = Mapping.ToWire(fault!);
             return response;
         }
 
@@ -49,7 +49,7 @@ public sealed partial class IntrospectionEndpoint
         {
             // An unknown transition is not spoken of then: the token may make none (contract 5.3).
             response.Revoked = true;
-            (response.InactiveReason, response.InactiveSentence) = Mapping.ToWire(new Refusal(Reason.TokenRevoked));
+            (response.InactiveReason, response.InactiveSentence) = Mapping.ToWire(TokenFault.Revoked);
             return response;
         }
         response.Active = true;

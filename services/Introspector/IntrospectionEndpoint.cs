@@ -55,31 +55,21 @@ public sealed partial class IntrospectionEndpoint(
 
     private IntrospectTokenResponse Answer(string token, CallerRights rights)
     {
-        var (verified, death, refusal) = Judge(token);
-        if (verified is null) return Mapping.ToInactive(TokenHash.Of(token), refusal!);         // a token that is not good is an answer
+        var (verified, death, fault) = Judge(token);
+        if (verified is null) return Mapping.ToInactive(TokenHash.Of(token), fault!);         // a token that is not good is an answer
         var answer = Mapping.ToAnswer(verified, death);
         if (!rights.Covers(verified.Claims)) answer.Claims = null;
         return answer;
     }
 
     /// <summary>The contract's decision order (clawscope-http.md 5.1): form, claims, expiry, key, signature, revocation.</summary>
-    private (VerifiedToken? Token, Death? Death, Refusal? Refusal) Judge(string token)
+    private (VerifiedToken? Token, Death? Death, TokenFault? Fault) Judge(string token)
     {
-        VerifiedToken verified;
-        try
-        {
-            verified = verifiedTokens.Verify(token, follower.Keys, clock.UtcNow);
-        }
-        catch (Refusal refusal) when (refusal.Reason == Reason.TokenRevoked)
-        {
-            // Its key signed it and is revoked. The block of the key says since when; where that was lifted, the key stays retired.
-            var signed = JwsVerifier.VerifyRevoked(TokenParser.Parse(token), follower.Keys);
-            return live.Find(signed) is { } death ? (signed, death, null) : (null, null, refusal);
-        }
-        catch (Refusal refusal) when (refusal.Reason is not (Reason.SigningNotConfigured or Reason.SigningConfigInvalid))
-        {
-            return (null, null, refusal);
-        }
-        return (verified, live.Find(verified), null);
+        if (verifiedTokens.TryVerify(token, follower.Keys, clock.UtcNow, out var verified, out var fault)) return (verified, live.Find(verified), null);
+        if (fault.Reason == Reason.SigningNotConfigured) throw fault.ToRefusal();
+        if (fault.Reason != Reason.TokenRevoked) return (null, null, fault);
+        // Its key signed it and is revoked. The block of the key says since when; where that was lifted, the key stays retired.
+        var signed = JwsVerifier.VerifyRevoked(TokenParser.Parse(token), follower.Keys);
+        return live.Find(signed) is { } death ? (signed, death, null) : (null, null, fault);
     }
 }

@@ -15,13 +15,13 @@ internal static class Mapping
 {
     private static volatile LastRevision _lastRevision = new(default, new Wire.Revision());
 
-    public static IntrospectTokenResponse ToInactive(TokenHash hash, Refusal refusal)
+    public static IntrospectTokenResponse ToInactive(TokenHash hash, TokenFault fault)
     {
-        var (reason, sentence) = ToWire(refusal);
+        var (reason, sentence) = ToWire(fault);
         return new IntrospectTokenResponse { TokenHash = hash.ToString(), InactiveReason = reason, InactiveSentence = sentence };
     }
 
-    public static (Wire.Reason Reason, string Sentence) ToWire(Refusal refusal) => ((Wire.Reason)refusal.Reason, refusal.Sentence ?? ReasonCatalog.Of(refusal.Reason).Sentence);
+    public static (Wire.Reason Reason, string Sentence) ToWire(TokenFault fault) => ((Wire.Reason)fault.Reason, fault.Sentence ?? ReasonCatalog.Of(fault.Reason).Sentence);
 
     public static Wire.KidSource ToWire(KidSource source) => source == KidSource.Header ? Wire.KidSource.Header : Wire.KidSource.Recovered;
 
