@@ -35,6 +35,9 @@ public sealed class LedgerWriter : BackgroundService
     /// <summary>False only in the negative control of rule 2, which this library's tests must see fail.</summary>
     internal bool JudgeUnderLock { get; init; } = true;
 
+    /// <summary>Sees every act before it is queued; only in tests, which hold what acts conflict by against a model.</summary>
+    internal Action<Act>? Watch { get; init; }
+
     /// <summary>Puts an act into the ledger and answers after commit.</summary>
     /// <param name="cancellationToken">Ends the wait, never the act: once queued it may be recorded all the same (rule 5).</param>
     /// <exception cref="Refusal">TEXT_NOT_STORABLE; FIELD_TOO_LONG; LEDGER_OVERLOADED; LEDGER_UNAVAILABLE (nothing was written);
@@ -42,6 +45,7 @@ public sealed class LedgerWriter : BackgroundService
     public Task<ActOutcome> AppendAsync(Act act, CancellationToken cancellationToken)
     {
         RefuseUnstorable(act);
+        Watch?.Invoke(act);
         var pending = new PendingAct(act);
         lock (_queue)
         {

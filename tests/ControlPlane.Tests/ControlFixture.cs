@@ -25,6 +25,8 @@ internal sealed class ControlFixture : IAsyncDisposable
         (Database, Issuer, Introspector) = (database, issuer, introspector);
         var calls = issuer.Channel(adminKey: null).Calls;       // the signature is all that is asked for
         (Bindings, Controllers, Portability, Bootstrap) = (new(calls), new(calls), new(calls), new(calls));
+        var operators = issuer.Channel().Calls;
+        (Issuance, Revocation, Introspection) = (new(operators), new(operators), new(introspector.Channel().Calls));
     }
 
     public TestDatabase Database { get; }
@@ -34,13 +36,14 @@ internal sealed class ControlFixture : IAsyncDisposable
     public ControllerService.ControllerServiceClient Controllers { get; }
     public PortabilityService.PortabilityServiceClient Portability { get; }
     public BootstrapService.BootstrapServiceClient Bootstrap { get; }
-    public IssuanceService.IssuanceServiceClient Issuance => new(Issuer.Channel().Calls);
-    public RevocationService.RevocationServiceClient Revocation => new(Issuer.Channel().Calls);
+    public IssuanceService.IssuanceServiceClient Issuance { get; }
+    public RevocationService.RevocationServiceClient Revocation { get; }
+    public IntrospectionService.IntrospectionServiceClient Introspection { get; }
 
-    public static async Task<ControlFixture> StartAsync(IReadOnlyDictionary<string, string?>? settings = null)
+    public static async Task<ControlFixture> StartAsync(IReadOnlyDictionary<string, string?>? settings = null, Action<IServiceCollection>? instead = null)
     {
         var database = await TestDatabases.CreateAsync();
-        var issuer = await StartIssuerAsync(database, settings);
+        var issuer = await StartIssuerAsync(database, settings, instead);
         var patient = new IntrospectorOptions { Database = database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30) };
         var introspector = await TestProcess.StartAsync("introspector", s =>
         {
@@ -52,7 +55,8 @@ internal sealed class ControlFixture : IAsyncDisposable
     }
 
     /// <summary>Another Issuer on the same ledger, or one on another.</summary>
-    public static async Task<TestProcess> StartIssuerAsync(TestDatabase database, IReadOnlyDictionary<string, string?>? settings = null)
+    /// <param name="instead">Puts in the place of a part of the Issuer another one.</param>
+    public static async Task<TestProcess> StartIssuerAsync(TestDatabase database, IReadOnlyDictionary<string, string?>? settings = null, Action<IServiceCollection>? instead = null)
     {
         var all = new Dictionary<string, string?>
         {
@@ -63,7 +67,11 @@ internal sealed class ControlFixture : IAsyncDisposable
             ["CLAIM_CHALLENGES_PER_SECOND"] = "10000",
         };
         foreach (var (name, value) in settings ?? new Dictionary<string, string?>()) all[name] = value;
-        var issuer = await TestProcess.StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), all);
+        var issuer = await TestProcess.StartAsync("issuer", s =>
+        {
+            s.AddIssuer();
+            instead?.Invoke(s);
+        }, a => a.MapIssuer(), all);
         await ReadyAsync(issuer);
         return issuer;
     }
@@ -85,10 +93,14 @@ internal sealed class ControlFixture : IAsyncDisposable
         return await Bindings.BindDidAsync(new() { Did = party.Did, ChallengeId = challenge.ChallengeId, SignatureB64U = party.Sign(challenge.Message) });
     }
 
-    public async Task<RevokeBindingResponse> RevokeBindingAsync(Party party)
+    public async Task<RevokeBindingResponse> RevokeBindingAsync(Party party) => await (await ToRevokeBindingAsync(party))();
+
+    // Each walk in two halves: the challenge is asked for and signed, and what this gives sends the request.
+
+    public async Task<Func<Task<RevokeBindingResponse>>> ToRevokeBindingAsync(Party party)
     {
         var challenge = await Bindings.CreateBindingChallengeAsync(new() { Did = party.Did, Purpose = BindingPurpose.Revoke });
-        return await Bindings.RevokeBindingAsync(new() { Did = party.Did, ChallengeId = challenge.ChallengeId, SignatureB64U = party.Sign(challenge.Message), Reason = "lost" });
+        return () => Bindings.RevokeBindingAsync(new() { Did = party.Did, ChallengeId = challenge.ChallengeId, SignatureB64U = party.Sign(challenge.Message), Reason = "lost" }).ResponseAsync;
     }
 
     /// <summary>An owner with a controller and an agent under it, all three bound.</summary>
@@ -108,10 +120,12 @@ internal sealed class ControlFixture : IAsyncDisposable
         return Controllers.CreateControlChallengeAsync(request).ResponseAsync;
     }
 
-    public async Task<RegisterControllerResponse> RegisterAsync(Party owner, Party controller, IReadOnlyList<string>? scopes = null, bool consent = false)
+    public async Task<RegisterControllerResponse> RegisterAsync(Party owner, Party controller, IReadOnlyList<string>? scopes = null, bool consent = false) => await (await ToRegisterAsync(owner, controller, scopes, consent))();
+
+    public async Task<Func<Task<RegisterControllerResponse>>> ToRegisterAsync(Party owner, Party controller, IReadOnlyList<string>? scopes = null, bool consent = false)
     {
         var challenge = await ChallengeAsync(ControlPurpose.RegisterController, owner, controller);
-        return await Controllers.RegisterControllerAsync(new()
+        return () => Controllers.RegisterControllerAsync(new()
         {
             OwnerDid = owner.Did,
             ControllerDid = controller.Did,
@@ -119,13 +133,15 @@ internal sealed class ControlFixture : IAsyncDisposable
             SignatureB64U = owner.Sign(challenge.Message),
             AllowedSensitiveScopes = scopes is { Count: > 0 } ? new SensitiveScopes { Scopes = { scopes } } : null,
             ControllerSignatureB64U = consent ? controller.Sign(challenge.Message) : "",
-        });
+        }).ResponseAsync;
     }
 
-    public async Task<RegisterAgentResponse> RegisterAgentAsync(Party owner, Party controller, Party agent, bool consent = false)
+    public async Task<RegisterAgentResponse> RegisterAgentAsync(Party owner, Party controller, Party agent, bool consent = false) => await (await ToRegisterAgentAsync(owner, controller, agent, consent))();
+
+    public async Task<Func<Task<RegisterAgentResponse>>> ToRegisterAgentAsync(Party owner, Party controller, Party agent, bool consent = false)
     {
         var challenge = await ChallengeAsync(ControlPurpose.RegisterAgent, owner, controller, agent);
-        return await Controllers.RegisterAgentAsync(new()
+        return () => Controllers.RegisterAgentAsync(new()
         {
             OwnerDid = owner.Did,
             ControllerDid = controller.Did,
@@ -133,27 +149,31 @@ internal sealed class ControlFixture : IAsyncDisposable
             ChallengeId = challenge.ChallengeId,
             SignatureB64U = owner.Sign(challenge.Message),
             AgentSignatureB64U = consent ? agent.Sign(challenge.Message) : "",
-        });
+        }).ResponseAsync;
     }
 
-    public async Task<UpdateSensitivePolicyResponse> UpdatePolicyAsync(Party owner, Party controller, IReadOnlyList<string>? signed, IReadOnlyList<string>? asked)
+    public async Task<UpdateSensitivePolicyResponse> UpdatePolicyAsync(Party owner, Party controller, IReadOnlyList<string>? signed, IReadOnlyList<string>? asked) => await (await ToUpdatePolicyAsync(owner, controller, signed, asked))();
+
+    public async Task<Func<Task<UpdateSensitivePolicyResponse>>> ToUpdatePolicyAsync(Party owner, Party controller, IReadOnlyList<string>? signed, IReadOnlyList<string>? asked)
     {
         var challenge = await ChallengeAsync(ControlPurpose.UpdateSensitivePolicy, owner, controller, also: r =>
             r.AllowedSensitiveScopes = signed is null ? null : new SensitiveScopes { Scopes = { signed } });
-        return await Controllers.UpdateSensitivePolicyAsync(new()
+        return () => Controllers.UpdateSensitivePolicyAsync(new()
         {
             OwnerDid = owner.Did,
             ControllerDid = controller.Did,
             ChallengeId = challenge.ChallengeId,
             SignatureB64U = owner.Sign(challenge.Message),
             AllowedSensitiveScopes = asked is null ? null : new SensitiveScopes { Scopes = { asked } },
-        });
+        }).ResponseAsync;
     }
 
-    public async Task<ConfirmRotationResponse> RotateAsync(RotationRole role, Party owner, Party from, Party to, Party? controller = null)
+    public async Task<ConfirmRotationResponse> RotateAsync(RotationRole role, Party owner, Party from, Party to, Party? controller = null) => await (await ToRotateAsync(role, owner, from, to, controller))();
+
+    public async Task<Func<Task<ConfirmRotationResponse>>> ToRotateAsync(RotationRole role, Party owner, Party from, Party to, Party? controller = null)
     {
         var challenge = await ChallengeAsync(ControlPurpose.ConfirmRotation, owner, controller, also: r => (r.RotationRole, r.FromDid, r.ToDid) = (role, from.Did, to.Did));
-        return await Controllers.ConfirmRotationAsync(new()
+        return () => Controllers.ConfirmRotationAsync(new()
         {
             OwnerDid = owner.Did,
             RotationRole = role,
@@ -162,13 +182,15 @@ internal sealed class ControlFixture : IAsyncDisposable
             ControllerDid = controller?.Did ?? "",
             ChallengeId = challenge.ChallengeId,
             SignatureB64U = owner.Sign(challenge.Message),
-        });
+        }).ResponseAsync;
     }
 
-    public async Task<RequestTransferResponse> RequestTransferAsync(Party owner, Party controller, Party target, TimeSpan? deadline = null)
+    public async Task<RequestTransferResponse> RequestTransferAsync(Party owner, Party controller, Party target, TimeSpan? deadline = null) => await (await ToRequestTransferAsync(owner, controller, target, deadline))();
+
+    public async Task<Func<Task<RequestTransferResponse>>> ToRequestTransferAsync(Party owner, Party controller, Party target, TimeSpan? deadline = null)
     {
         var challenge = await ChallengeAsync(ControlPurpose.TransferControllerRequest, owner, controller, also: r => r.TransferToOwnerDid = target.Did);
-        return await Controllers.RequestTransferAsync(new()
+        return () => Controllers.RequestTransferAsync(new()
         {
             OwnerDid = owner.Did,
             ControllerDid = controller.Did,
@@ -176,37 +198,43 @@ internal sealed class ControlFixture : IAsyncDisposable
             ChallengeId = challenge.ChallengeId,
             SignatureB64U = owner.Sign(challenge.Message),
             Deadline = deadline is { } span ? Google.Protobuf.WellKnownTypes.Duration.FromTimeSpan(span) : null,
-        });
+        }).ResponseAsync;
     }
 
-    public async Task<ConfirmTransferResponse> ConfirmTransferAsync(Party target, Party controller)
+    public async Task<ConfirmTransferResponse> ConfirmTransferAsync(Party target, Party controller) => await (await ToConfirmTransferAsync(target, controller))();
+
+    public async Task<Func<Task<ConfirmTransferResponse>>> ToConfirmTransferAsync(Party target, Party controller)
     {
         var challenge = await ChallengeAsync(ControlPurpose.TransferControllerConfirm, target, controller, also: r => r.TransferToOwnerDid = target.Did);
-        return await Controllers.ConfirmTransferAsync(new()
+        return () => Controllers.ConfirmTransferAsync(new()
         {
             OwnerDid = target.Did,
             ControllerDid = controller.Did,
             ChallengeId = challenge.ChallengeId,
             SignatureB64U = target.Sign(challenge.Message),
-        });
+        }).ResponseAsync;
     }
 
-    public async Task<CancelTransferResponse> CancelTransferAsync(Party owner, Party controller)
+    public async Task<CancelTransferResponse> CancelTransferAsync(Party owner, Party controller) => await (await ToCancelTransferAsync(owner, controller))();
+
+    public async Task<Func<Task<CancelTransferResponse>>> ToCancelTransferAsync(Party owner, Party controller)
     {
         var challenge = await ChallengeAsync(ControlPurpose.TransferControllerCancel, owner, controller);
-        return await Controllers.CancelTransferAsync(new()
+        return () => Controllers.CancelTransferAsync(new()
         {
             OwnerDid = owner.Did,
             ControllerDid = controller.Did,
             ChallengeId = challenge.ChallengeId,
             SignatureB64U = owner.Sign(challenge.Message),
-        });
+        }).ResponseAsync;
     }
 
-    public async Task<ExportIdentityResponse> ExportAsync(Party owner, Party controller, BundleVersion version = BundleVersion.Ed25519, Party? agent = null)
+    public async Task<ExportIdentityResponse> ExportAsync(Party owner, Party controller, BundleVersion version = BundleVersion.Ed25519, Party? agent = null) => await (await ToExportAsync(owner, controller, version, agent))();
+
+    public async Task<Func<Task<ExportIdentityResponse>>> ToExportAsync(Party owner, Party controller, BundleVersion version = BundleVersion.Ed25519, Party? agent = null)
     {
         var challenge = await ChallengeAsync(ControlPurpose.ExportIdentity, owner, controller, agent);
-        return await Portability.ExportIdentityAsync(new()
+        return () => Portability.ExportIdentityAsync(new()
         {
             OwnerDid = owner.Did,
             ControllerDid = controller.Did,
@@ -214,19 +242,21 @@ internal sealed class ControlFixture : IAsyncDisposable
             ChallengeId = challenge.ChallengeId,
             SignatureB64U = owner.Sign(challenge.Message),
             BundleVersion = version,
-        });
+        }).ResponseAsync;
     }
 
-    public async Task<ImportIdentityResponse> ImportAsync(Party owner, byte[] bundle, string hash)
+    public async Task<ImportIdentityResponse> ImportAsync(Party owner, byte[] bundle, string hash) => await (await ToImportAsync(owner, bundle, hash))();
+
+    public async Task<Func<Task<ImportIdentityResponse>>> ToImportAsync(Party owner, byte[] bundle, string hash)
     {
         var challenge = await ChallengeAsync(ControlPurpose.ImportIdentity, owner, also: r => r.BundleHashB64U = hash);
-        return await Portability.ImportIdentityAsync(new()
+        return () => Portability.ImportIdentityAsync(new()
         {
             OwnerDid = owner.Did,
             ChallengeId = challenge.ChallengeId,
             SignatureB64U = owner.Sign(challenge.Message),
             BundleJson = Google.Protobuf.ByteString.CopyFrom(bundle),
-        });
+        }).ResponseAsync;
     }
 
     public Task<ImportIdentityResponse> ImportAsync(Party owner, ExportIdentityResponse exported) => ImportAsync(owner, exported.BundleJson.ToByteArray(), exported.BundleHashB64U);
@@ -249,7 +279,7 @@ internal sealed class ControlFixture : IAsyncDisposable
         Issuance.IssueTokenAsync(Canonical(chain.Owner, chain.Controller, chain.Agent, scopes)).ResponseAsync;
 
     public async Task<bool> IsActiveAsync(string token) =>
-        (await new IntrospectionService.IntrospectionServiceClient(Introspector.Channel().Calls).IntrospectTokenAsync(new() { Token = token })).Active;
+        (await Introspection.IntrospectTokenAsync(new() { Token = token })).Active;
 
     public async Task<T> ScalarAsync<T>(string sql)
     {

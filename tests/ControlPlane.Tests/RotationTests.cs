@@ -144,4 +144,19 @@ public sealed class RotationTests
             Assert.Equal(1, await control.ScalarAsync<long>($"SELECT count(*) FROM control.controllers WHERE owner_did = '{chain.Owner}' AND active"));
         }
     }
+
+    [Fact]
+    public async Task An_agent_registered_again_under_its_former_did_is_itself_again_and_its_owner_s_export_is_taken()
+    {
+        await using var control = await ControlFixture.StartAsync();
+        var (chain, next) = (await control.ChainAsync(), await control.BoundAsync());
+        await control.RotateAsync(RotationRole.Agent, chain.Owner, chain.Agent, next, chain.Controller);
+        Assert.Equal(next.Did, (await control.ReadChainAsync(chain.Controller, chain.Agent)).ResolvedAgentDid);
+
+        await control.RegisterAgentAsync(chain.Owner, chain.Controller, chain.Agent);
+        var read = await control.ReadChainAsync(chain.Controller, chain.Agent);
+        Assert.Equal((chain.Agent.Did, true, 0), (read.ResolvedAgentDid, read.Active, read.AgentAliases.Count));
+        Assert.True(await control.IsActiveAsync((await control.IssueAsync(chain)).Token));
+        Assert.False((await control.ImportAsync(chain.Owner, await control.ExportAsync(chain.Owner, chain.Controller))).AlreadyImported);
+    }
 }

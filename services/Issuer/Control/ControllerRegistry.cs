@@ -115,6 +115,8 @@ internal sealed class ControllerRegistry(ControlLedger ledger, ControlOptions op
                 PolicyHash = controller.PolicyHash,
                 Consented = consented,
             };
+            // Registered again by its owner's signature, it is itself again and no former name of another.
+            var former = await snapshot.FindAgentAliasAsync(controller.ControllerDid, agentDid);
             var displaced = consented ? claims.Where(claim => !claim.Consented).ToList() : [];
             var touched = new List<Controller> { controller };
             foreach (var did in displaced.Select(claim => claim.ControllerDid).Distinct(StringComparer.Ordinal))
@@ -142,6 +144,7 @@ internal sealed class ControllerRegistry(ControlLedger ledger, ControlOptions op
                 Bindings = [binding],
                 Controllers = touched,
                 Agents = [agent, .. displaced.Select(claim => claim with { Active = false, Seq = 0 })],
+                Aliases = former is { Active: true } ? [former with { Active = false, Seq = 0 }] : [],
                 Cuts = [.. displaced.Select(claim => new CutOrder(GroupKey.Of(RevocationKind.Agent, claim.OwnerDid, agentDid))).DistinctBy(cut => cut.Group)],
             };
             return Decision<AgentAnswer>.Record(act, outcome => new(agent, outcome));
