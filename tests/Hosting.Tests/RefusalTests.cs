@@ -194,6 +194,24 @@ public sealed class RefusalTests
     }
 
     [Fact]
+    public async Task Who_leaves_in_the_middle_of_a_request_has_sent_nothing_wrong()
+    {
+        var process = await RunningProcess.ProbeAsync((_, _) => Task.FromResult(""));
+        await using (process)
+        {
+            using var leaving = new CancellationTokenSource();
+            var call = RawCalls.BeginAsync(process, "/clawbureau.probe.v1.ProbeService/Unary", [0, 0, 0, 0, 9, 0x0a], leaving.Token);
+            Assert.True(SpinWait.SpinUntil(() => process.Logs.Lines.Any(line => line.Text.Contains("Request starting", StringComparison.Ordinal)), TimeSpan.FromSeconds(20)));
+
+            await leaving.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => call);
+        }
+
+        Assert.DoesNotContain(process.Logs.Lines, line => line.Event == "call.unreadable");
+        Assert.DoesNotContain(process.Logs.Lines, line => line.Level >= LogLevel.Warning);
+    }
+
+    [Fact]
     public void Every_reason_has_code_sentence_status_and_remedy()
     {
         foreach (var reason in Enum.GetValues<Reason>().Except([Reason.Unspecified]))

@@ -28,6 +28,8 @@ internal sealed class UnreadableCalls(RequestDelegate next, ILogger<UnreadableCa
             Log.AnswerNotSent(logger, callId, http.Request.Path);
             return;
         }
+        // A caller who went away in the middle of its request gets no answer and made no mistake.
+        if (http.RequestAborted.IsCancellationRequested) return;
         Log.CallUnreadable(logger, http.Request.Path, http.Connection.RemoteIpAddress);
         var answer = RefusalStatus.ToRpcException(new Refusal(Reason.InvalidRequest, "The request is not a message of this RPC"));
         ending[StatusTrailer] = ((int)answer.StatusCode).ToString();
