@@ -14,19 +14,25 @@ internal static class UpVerb
         var state = new Option<string?>("--state") { Description = "Folder that keeps database, keys and logs between runs (default .claw/state)." };
         var portBase = new Option<int>("--port-base") { Description = "First port; port = base + 10 · service + replica, services in the order Edge, Issuer, Introspector, Verifier, AuditSink.", DefaultValueFactory = _ => 7400 };
         var replicas = new Option<string?>("--replicas") { Description = $"How many processes of which service: issuer=2,introspector=2; 1 to {Place.MostReplicas}, default 1." };
+        var relays = new Option<int>("--relays") { Description = $"Introspectors that follow the others instead of the ledger; with them at most {Place.MostReplicas}." };
         var edgeHttp = new Option<bool>("--edge-http") { Description = "The Edge also listens for plain HTTP, on this machine alone: port base + 5." };
         var detach = new Option<bool>("--detach") { Description = "Return when the stack stands; `claw down` ends it." };
         var log = new Option<string?>(Detached.LogOption) { Hidden = true };
-        var command = new Command("up", "Run the suite on this machine until Ctrl-C. What it holds is kept for the next time; what dies is started again.") { state, portBase, replicas, edgeHttp, detach, log };
+        var command = new Command("up", "Run the suite on this machine until Ctrl-C. What it holds is kept for the next time; what dies is started again.") { state, portBase, replicas, relays, edgeHttp, detach, log };
         command.SetAction(async (parsed, cancellationToken) =>
         {
             if (parsed.GetValue(portBase) is < 1 or > MostPortBase) throw new UsageException($"--port-base must be between 1 and {MostPortBase}.");
+            var processes = ReadReplicas(parsed.GetValue(replicas));
+            int mostRelays = Place.MostReplicas - processes.GetValueOrDefault("introspector", 1);
+            if (parsed.GetValue(relays) < 0 || parsed.GetValue(relays) > mostRelays)
+                throw new UsageException($"--relays must be between 0 and {mostRelays}: with the Introspectors there are at most {Place.MostReplicas}.");
             var folder = Path.GetFullPath(parsed.GetValue(state) ?? Connection.DefaultStateFolder);
             var options = new StackOptions
             {
                 StateFolder = folder,
                 PortBase = parsed.GetValue(portBase),
-                Replicas = ReadReplicas(parsed.GetValue(replicas)),
+                Replicas = processes,
+                Relays = parsed.GetValue(relays),
                 PlainHttp = parsed.GetValue(edgeHttp),
                 Database = AdminDatabase.Read(),
             };

@@ -39,6 +39,9 @@ public sealed class ClientOptions
     /// <summary>True only in the negative control of leases by echo, which this library's tests must see fail.</summary>
     internal bool LeasesFromReceipt { get; set; }
 
+    /// <summary>True only in the negative control of reads through a relay, which the Introspector's tests must see fail.</summary>
+    internal bool JoinsRenewalUnderWay { get; set; }
+
     /// <exception cref="ArgumentException">A value cannot be used; the message names it.</exception>
     internal void Validate()
     {

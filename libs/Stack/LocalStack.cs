@@ -55,6 +55,9 @@ internal sealed class LocalStack : IAsyncDisposable
     /// <summary>The first process of a service.</summary>
     public ServiceInstance First(string name) => Services.First(s => s.Place.Name == name);
 
+    /// <summary>Introspectors that follow others.</summary>
+    public IEnumerable<ServiceInstance> Relays => Services.Where(s => s.Upstream is not null);
+
     public IEnumerable<ServiceInstance> All(string name) => Services.Where(s => s.Place.Name == name);
 
     /// <summary>Brings the stack up; when this returns, every service serves.</summary>
@@ -135,6 +138,7 @@ internal sealed class LocalStack : IAsyncDisposable
     public string LineOf(ServiceInstance service)
     {
         var line = $"{service.Name,-14} {service.Address} pid {service.Process.Id}";
+        if (service.Upstream is { } upstream) return line + $", relay of {upstream}";
         if (service.Place.Name != "edge") return line;
         if (service.Replica == 0 && EdgeHttp is { } plain) line += $", plain HTTP {plain}";
         return line + $", {ProtectedAuthVariable}={_protectedAuth}";
@@ -236,6 +240,10 @@ internal sealed class LocalStack : IAsyncDisposable
     private void StartServices(StackOptions options)
     {
         var places = Place.All.SelectMany(place => Enumerable.Range(0, options.Replicas.GetValueOrDefault(place.Name, 1)).Select(replica => (Place: place, Replica: replica))).ToList();
+        // Relays are told of after the Introspectors that they follow, as further ones; nobody here is sent to them.
+        var introspectors = places.Where(p => p.Place.Name == "introspector").ToList();
+        var relays = Enumerable.Range(introspectors.Count, options.Relays).Select(replica => (introspectors[0].Place, Replica: replica)).ToList();
+        places.InsertRange(places.IndexOf(introspectors[^1]) + 1, relays);
         var free = options.PortBase is null ? new Queue<int>(FreePorts(places.Count + 1)) : null;
         var addresses = places.ToDictionary(p => p, p => new Uri($"https://127.0.0.1:{free?.Dequeue() ?? options.PortBase + 10 * p.Place.Number + p.Replica}"));
         if (options.PlainHttp) EdgeHttp = new Uri($"http://127.0.0.1:{free?.Dequeue() ?? options.PortBase + Place.PlainHttpOffset}");
@@ -246,8 +254,14 @@ internal sealed class LocalStack : IAsyncDisposable
         foreach (var (place, replica) in places)
         {
             var environment = EnvironmentOf(place, addresses[(place, replica)]);
-            foreach (var peers in addresses.Where(a => place.Peers.Contains(a.Key.Place.Name)).GroupBy(a => a.Key.Place))
+            bool isRelay = relays.Contains((place, replica));
+            foreach (var peers in addresses.Where(a => (isRelay ? Place.RelayPeers : place.Peers).Contains(a.Key.Place.Name) && !relays.Contains(a.Key)).GroupBy(a => a.Key.Place))
                 environment[peers.Key.PeerVariable] = string.Join(',', peers.Select(a => a.Value.ToString().TrimEnd('/')));
+            if (isRelay)
+            {
+                environment["CLAW_DATABASE_INTROSPECTOR"] = null;
+                environment["CLAW_UPSTREAM"] = environment["CLAW_INTROSPECTOR"];
+            }
             if (place.Name == "edge" && replica == 0) environment["CLAW_EDGE_HTTP"] = EdgeHttp?.ToString().TrimEnd('/');
             foreach (var (variable, value) in options.Variables) environment[variable] = value;
             services.Add(new ServiceInstance(place, replica, addresses[(place, replica)], _folder, environment));
@@ -268,6 +282,7 @@ internal sealed class LocalStack : IAsyncDisposable
             ["CLAW_DATABASE_INTROSPECTOR"] = null,
             ["CLAW_DATABASE_AUDIT"] = null,
             ["CLAW_EDGE_HTTP"] = null,
+            ["CLAW_UPSTREAM"] = null,
             [ProtectedAuthVariable] = _protectedAuth,
         };
         if (place.Database?.Invoke(Database) is var (variable, connection)) environment[variable] = connection;

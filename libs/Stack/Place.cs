@@ -25,6 +25,9 @@ internal sealed record Place(string Service, string Name, int Number)
         new("AuditSink", "audit-sink", 4) { Peers = ["introspector"], Database = access => ("CLAW_DATABASE_AUDIT", access.Audit) },
     ];
 
+    /// <summary>What an Introspector calls that follows others.</summary>
+    public static IReadOnlyList<string> RelayPeers { get; } = ["issuer", "introspector"];
+
     /// <summary>Names of the services it calls.</summary>
     public IReadOnlyList<string> Peers { get; private init; } = [];
 

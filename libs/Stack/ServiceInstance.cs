@@ -32,6 +32,9 @@ internal sealed class ServiceInstance : IDisposable
     public string Name => $"{Place.Name}-{Replica}";
     public string LogFile => _log;
 
+    /// <summary>Of a relay: what it follows.</summary>
+    public string? Upstream => _environment.GetValueOrDefault("CLAW_UPSTREAM");
+
     public Process Process { get; private set; }
 
     /// <summary>Starts the process again after it ended.</summary>

@@ -9,6 +9,9 @@ internal sealed record StackOptions
     /// <summary>Name of a service (`issuer`) to the number of its processes, 1 to 5; not named: one.</summary>
     public IReadOnlyDictionary<string, int> Replicas { get; init; } = new Dictionary<string, int>();
 
+    /// <summary>Introspectors that follow the others instead of the ledger. With the Introspectors at most 5.</summary>
+    public int Relays { get; init; }
+
     /// <summary>First port; null: whatever is free. Port = base + 10 · service + replica.</summary>
     public int? PortBase { get; init; }
 

@@ -16,7 +16,7 @@ public sealed partial class FeedEndpoint
         var atMost = request.WaitAtMost is null ? (TimeSpan?)null
             : Mapping.ToTimeSpan(request.WaitAtMost) is { } given && given >= TimeSpan.Zero ? given
             : throw Refusal.OfField(Reason.InvalidRequest, "wait_at_most", "wait_at_most must not be negative");
-        var reading = await follower.ReadIndexAsync(context.CancellationToken);
+        var reading = await source.ReadIndexAsync(context.CancellationToken);
         var response = new ReadIndexResponse { ServerId = ServerId };
         if (request.AwaitApplied is not null)
         {
@@ -42,9 +42,9 @@ public sealed partial class FeedEndpoint
         if (request.Applied is null) throw Refusal.OfField(Reason.InvalidRequest, "applied", "applied is required");
         if (request.Applied.RevocationSeq < 0) throw Refusal.OfField(Reason.InvalidRequest, "applied.revocation_seq", "applied.revocation_seq must not be negative");
         var applied = Mapping.ToRevision(request.Applied);
-        var known = follower.Latest.Revision;
+        var known = source.Latest.Revision;
         // What this replica has not read yet may still be in the ledger: another replica delivered it.
-        if (known.Epoch != applied.Epoch || known.RevocationSeq < applied.RevocationSeq) known = (await follower.ReadIndexAsync(context.CancellationToken)).Revision;
+        if (known.Epoch != applied.Epoch || known.RevocationSeq < applied.RevocationSeq) known = (await source.ReadIndexAsync(context.CancellationToken)).Revision;
         if (known.Epoch != applied.Epoch) throw new Refusal(Reason.LedgerEpochMismatch);
         if (known.RevocationSeq < applied.RevocationSeq) throw new Refusal(Reason.FeedCursorFuture);
         var largest = receipts.Acknowledge(followerId, context.GetCaller(), applied.Epoch, applied.RevocationSeq);

@@ -17,13 +17,13 @@ public sealed partial class FeedEndpoint
         if (request.Epoch.Length > 0 && !Guid.TryParse(request.Epoch, out _)) throw Refusal.OfField(Reason.InvalidRequest, "epoch", "epoch must be a UUID");
 
         using var turn = snapshots.Begin();
-        var (revision, entries) = await follower.CopyLiveAsync(context.CancellationToken);
+        var (revision, entries) = await CopyLiveAsync(context.CancellationToken);
         if (request.Epoch.Length > 0 && Guid.Parse(request.Epoch) != revision.Epoch) throw new Refusal(Reason.LedgerEpochMismatch);
 
         var stream = new PatientWriter<GetSnapshotResponse>(responseStream, options, time, context.CancellationToken);
         await stream.SendAsync(new GetSnapshotResponse
         {
-            Begin = new SnapshotBegin { Revision = Mapping.ToRevision(revision), Count = entries.Count, KeysSeq = follower.KeysSeq },
+            Begin = new SnapshotBegin { Revision = Mapping.ToRevision(revision), Count = entries.Count, KeysSeq = source.KeysSeq },
         });
         using var digest = new SnapshotDigest();
         foreach (var some in entries.Chunk(FrameEntries(request.MaxFrameBytes)))
@@ -33,6 +33,17 @@ public sealed partial class FeedEndpoint
         }
         await stream.SendAsync(new GetSnapshotResponse { End = new SnapshotEnd { Count = entries.Count, Sha256 = ByteString.CopyFrom(digest.Compute()) } });
         Log.SnapshotSent(log, entries.Count, revision.RevocationSeq);
+    }
+
+    /// <summary>Everything that is dead at one revision, oldest first. Neither a read nor the source waits for it.</summary>
+    private async Task<(Revision Revision, IReadOnlyList<RevocationEntry> Entries)> CopyLiveAsync(CancellationToken cancellationToken)
+    {
+        int epochs = source.Epochs;
+        var read = (await source.ReadIndexAsync(cancellationToken)).Revision;
+        // The set holds a prefix of the feed, which by now may be ahead of the read; its last entry says where it ends.
+        var entries = live.ReadAll().ToList();
+        if (source.Epochs != epochs) throw new Refusal(Reason.LedgerEpochMismatch);
+        return (entries.Count == 0 || entries[^1].RevocationSeq <= read.RevocationSeq ? read : read with { Seq = entries[^1].Seq, RevocationSeq = entries[^1].RevocationSeq }, entries);
     }
 }
 

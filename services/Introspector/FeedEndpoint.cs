@@ -1,7 +1,6 @@
 using System.Threading.Channels;
 using ClawBureau.Hosting;
 using ClawBureau.Hosting.Calls;
-using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;
 using Grpc.Core;
@@ -10,7 +9,7 @@ using Wire = ClawBureau.Protos.Types.V1;
 namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.feed.v1 on the wire: one queue per watcher, so that what a heartbeat or a lease says through was delivered before it.</summary>
-public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader ledger, FeedRing ring, Watches watches, SnapshotTurns snapshots, FollowerReceipts receipts,
+public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists lists, RevocationSet live, FeedRing ring, Watches watches, SnapshotTurns snapshots, FollowerReceipts receipts,
     IntrospectorOptions options, ProcessOptions process, TimeProvider time, ILogger<FeedEndpoint> log)
     : FeedService.FeedServiceBase
 {
@@ -30,13 +29,13 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         if (start.FollowerId.Length > 0 && !Guid.TryParse(start.FollowerId, out followerId))
             throw Refusal.OfField(Reason.InvalidRequest, "follower_id", "follower_id must be a UUID");
 
-        using var counted = follower.CountWatcher();
+        using var counted = watches.Count();
         using var followed = followerId == Guid.Empty ? null : receipts.BeginWatch(followerId, context.GetCaller());
-        int epochs = follower.Epochs;
+        int epochs = source.Epochs;
         // Fresh, so that a cursor of the future is told from one this replica has not caught up with.
-        var reading = await follower.ReadIndexAsync(context.CancellationToken);
+        var reading = await source.ReadIndexAsync(context.CancellationToken);
         var head = reading.Revision.RevocationSeq;
-        var oldest = await follower.ReadOldestAsync(context.CancellationToken);
+        var oldest = await source.ReadOldestAsync(context.CancellationToken);
         var cursor = start.Epoch.Length == 0 && start.AfterRevocationSeq == 0 ? head : new RevocationSeq(start.AfterRevocationSeq);
         if (ReasonToReset(start, reading.Revision, oldest) is { } reason)
         {
@@ -46,9 +45,9 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
 
         var renewals = Channel.CreateBounded<Renewal>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
-        using var stream = new WatchStream(responseStream, time, context.CancellationToken);
+        using var stream = watches.Open(responseStream, () => ToHeartbeat(ring.Head.Value, ring.Head.Value), context.CancellationToken);
         var listening = ListenAsync(requestStream, renewals.Writer, stream, ended.Token);
-        var place = new Place(epochs, cursor, follower.KeysSeq);        // what hello says; whatever comes later is announced
+        var place = new Place(epochs, cursor, source.KeysSeq);        // what hello says; whatever comes later is announced
         watches.Add(stream);
         Log.Watching(log, start.FollowerId, cursor);
         try
@@ -61,7 +60,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
                     HeadRevocationSeq = head.Value,
                     MinRevocationSeq = oldest.Value,
                     HeartbeatInterval = Mapping.ToDuration(options.Heartbeat),
-                    Lease = Mapping.ToDuration(options.Lease),
+                    Lease = Mapping.ToDuration(source.Lease),
                     ServerId = ServerId,
                     StreamId = Guid.NewGuid().ToString(),
                     KeysSeq = place.KeysSeq,
@@ -72,8 +71,8 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         catch (Refusal refusal) when (refusal.Reason is Reason.FeedCursorTooOld or Reason.FeedCursorForeignEpoch)
         {
             // What came next left the ledger while the watcher was behind, or another epoch began: the same answer as at the start.
-            reading = await follower.ReadIndexAsync(context.CancellationToken);
-            await stream.SendAsync(ToReset(refusal.Reason, reading.Revision, await follower.ReadOldestAsync(context.CancellationToken)));
+            reading = await source.ReadIndexAsync(context.CancellationToken);
+            await stream.SendAsync(ToReset(refusal.Reason, reading.Revision, await source.ReadOldestAsync(context.CancellationToken)));
         }
         finally
         {
@@ -82,6 +81,8 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
             await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
+
+    public override Task<ListRevocationsResponse> ListRevocations(ListRevocationsRequest request, ServerCallContext context) => lists.ListAsync(request, context);
 
     private static Reason? ReasonToReset(Start start, Revision now, RevocationSeq oldest) =>
         start.Epoch.Length == 0 ? (start.AfterRevocationSeq == 0 ? null : throw new Refusal(Reason.InvalidRequest, "a cursor is epoch and after_revocation_seq together"))
@@ -97,7 +98,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            if (follower.Ended is { } ended) throw ended;
+            if (source.Ended is { } ended) throw ended;
             await SendBacklogAsync(stream, place, frameEntries, cancellationToken);
             await SendKeysChangedAsync(stream, place);
             while (renewals.TryRead(out var asked))
@@ -105,26 +106,26 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
                 // Before the read: whoever waits for a revocation and finds no lease here must have it covered by this read.
                 if (followerId != Guid.Empty) receipts.GrantLease(followerId, asked.ArrivedAt);
                 // The read must start after the renewal arrived, and everything it saw must be on the stream before the lease is.
-                var reading = await follower.ReadIndexAsync(cancellationToken);
+                var reading = await source.ReadIndexAsync(cancellationToken);
                 await SendBacklogAsync(stream, place, frameEntries, cancellationToken);
                 await SendKeysChangedAsync(stream, place);
                 await stream.SendAsync(new WatchRevocationsResponse
                 {
-                    LeaseRenewed = new LeaseRenewed { T0 = asked.T0, Lease = Mapping.ToDuration(options.Lease), ThroughRevocationSeq = place.Cursor, Revision = Mapping.ToRevision(reading.Revision) },
+                    LeaseRenewed = new LeaseRenewed { T0 = asked.T0, Lease = Mapping.ToDuration(source.Lease), ThroughRevocationSeq = place.Cursor, Revision = Mapping.ToRevision(reading.Revision) },
                 });
             }
             if (stream.Quiet >= watches.MostQuiet)
             {
-                // A backlog from the database may be ahead of the ring.
+                // A backlog from the source may be ahead of the ring.
                 long head = Math.Max(place.Cursor, ring.Head.Value);
-                await stream.SendAsync(new WatchRevocationsResponse { Heartbeat = new Heartbeat { ThroughRevocationSeq = place.Cursor, HeadRevocationSeq = head } });
+                await stream.SendAsync(ToHeartbeat(place.Cursor, head));
             }
             await stream.WaitAsync();           // whatever moved since it was looked at ends this at once
         }
     }
 
     /// <summary>
-    /// Everything the ring has after the cursor, or what the database has where the ring does not reach back; then that the watcher
+    /// Everything the ring has after the cursor, or what the source has where the ring does not reach back; then that the watcher
     /// has caught up, where it had not.
     /// </summary>
     /// <exception cref="Refusal">FEED_CURSOR_TOO_OLD: what follows the cursor is not in the ledger any more. FEED_CURSOR_FOREIGN_EPOCH:
@@ -144,13 +145,13 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
                 place.IsCaughtUp = false;
                 await stream.SendAsync(new WatchRevocationsResponse { FellBehind = new FellBehind { ThroughRevocationSeq = place.Cursor, HeadRevocationSeq = ring.Head.Value } });
             }
-            var poll = await follower.ReadBacklogAsync(new RevocationSeq(place.Cursor), cancellationToken);
-            if (poll.Rows.Count == 0 || poll.Rows[^1].RevocationSeq.Value != place.Cursor + poll.Rows.Count) throw new Refusal(Reason.FeedCursorTooOld);
-            foreach (var rows in poll.Rows.Chunk(frameEntries))
+            var backlog = await source.ReadBacklogAsync(new RevocationSeq(place.Cursor), cancellationToken);
+            if (backlog.Count == 0 || backlog[^1].RevocationSeq != place.Cursor + backlog.Count) throw new Refusal(Reason.FeedCursorTooOld);
+            foreach (var entries in backlog.Chunk(frameEntries))
             {
                 await SendAsync(new WatchRevocationsResponse
                 {
-                    Events = new Events { FirstRevocationSeq = rows[0].RevocationSeq.Value, LastRevocationSeq = rows[^1].RevocationSeq.Value, Revocations = { rows.Select(Mapping.ToRevocation) } },
+                    Events = new Events { FirstRevocationSeq = entries[0].RevocationSeq, LastRevocationSeq = entries[^1].RevocationSeq, Revocations = { entries } },
                 });
             }
         }
@@ -162,7 +163,7 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
         // After reading and before sending: nothing of another epoch is told under the numbers of this one.
         void RequireSameEpoch()
         {
-            if (follower.Epochs != place.Epochs) throw new Refusal(Reason.FeedCursorForeignEpoch);
+            if (source.Epochs != place.Epochs) throw new Refusal(Reason.FeedCursorForeignEpoch);
         }
 
         async ValueTask SendAsync(WatchRevocationsResponse events)
@@ -175,11 +176,14 @@ public sealed partial class FeedEndpoint(LedgerFollower follower, LedgerReader l
 
     private async ValueTask SendKeysChangedAsync(WatchStream stream, Place place)
     {
-        long now = follower.KeysSeq;
+        long now = source.KeysSeq;
         if (now == place.KeysSeq) return;
         place.KeysSeq = now;
         await stream.SendAsync(new WatchRevocationsResponse { KeysChanged = new KeysChanged { KeysSeq = now } });
     }
+
+    private static WatchRevocationsResponse ToHeartbeat(long through, long head) =>
+        new() { Heartbeat = new Heartbeat { ThroughRevocationSeq = through, HeadRevocationSeq = head } };
 
     private static WatchRevocationsResponse ToReset(Reason reason, Revision now, RevocationSeq oldest) => new()
     {

@@ -1,4 +1,3 @@
-using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;
 
@@ -6,7 +5,7 @@ namespace ClawBureau.Introspector;
 
 /// <summary>
 /// The latest revocations, each made into its wire form once and shared by all watchers, as are the frames they make up. A watcher
-/// has a cursor and nothing else here, so a slow one costs the others nothing. Written by <see cref="LedgerFollower"/> alone.
+/// has a cursor and nothing else here, so a slow one costs the others nothing. Written by the one <see cref="IFeedSource"/> alone.
 /// </summary>
 public sealed class FeedRing(IntrospectorOptions options, Watches watches)
 {
@@ -34,16 +33,16 @@ public sealed class FeedRing(IntrospectorOptions options, Watches watches)
         }
     }
 
-    /// <summary>Adds rows, which must follow the head without a gap.</summary>
-    public void Append(IReadOnlyList<RevocationRow> rows)
+    /// <summary>Adds entries, which must follow the head without a gap. Nobody changes them any more.</summary>
+    public void Append(IReadOnlyList<Revocation> entries)
     {
         lock (_lock)
         {
-            foreach (var row in rows)
+            foreach (var entry in entries)
             {
-                if (row.RevocationSeq.Value != _head + 1)
-                    throw new InvalidOperationException($"the feed goes from {_head} to {row.RevocationSeq}: it must have no gap");
-                _slots[row.RevocationSeq.Value % _slots.Length] = Mapping.ToRevocation(row);
+                if (entry.RevocationSeq != _head + 1)
+                    throw new InvalidOperationException($"the feed goes from {_head} to {entry.RevocationSeq}: it must have no gap");
+                _slots[entry.RevocationSeq % _slots.Length] = entry;
                 _head++;
                 _first = Math.Max(_first, _head - _slots.Length + 1);
             }

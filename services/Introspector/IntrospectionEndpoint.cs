@@ -8,7 +8,7 @@ namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.introspection.v1 on the wire.</summary>
 public sealed partial class IntrospectionEndpoint(
-    LedgerFollower follower, RevocationSet live, VerifiedTokenCache verifiedTokens, IntrospectionRights entitlement, IntrospectorClock clock, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
+    IFeedSource source, RevocationSet live, VerifiedTokenCache verifiedTokens, IntrospectionRights entitlement, IntrospectorClock clock, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
 {
     public override async Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
     {
@@ -27,27 +27,27 @@ public sealed partial class IntrospectionEndpoint(
     /// <summary>How fresh the caller wants it; not said: nothing acknowledged before the call may be missing (L3).</summary>
     private Task<Reading> ReadAsync(Protos.Types.V1.Consistency? consistency) =>
         consistency is null or { ModeCase: Protos.Types.V1.Consistency.ModeOneofCase.None or Protos.Types.V1.Consistency.ModeOneofCase.Linearizable }
-            ? follower.JoinNextRead()
+            ? source.JoinNextRead()
             : ReadKnownAsync(consistency);
 
     private async Task<Reading> ReadKnownAsync(Protos.Types.V1.Consistency consistency)
     {
-        var latest = follower.Latest;
+        var latest = source.Latest;
         switch (consistency.ModeCase)
         {
             case Protos.Types.V1.Consistency.ModeOneofCase.Bounded:
                 var bound = Mapping.ToTimeSpan(consistency.Bounded);
                 if (bound is null || bound <= TimeSpan.Zero) throw Refusal.OfField(Reason.InvalidRequest, "consistency.bounded", "bounded must be positive");
-                return latest.StartedAt != 0 && time.GetElapsedTime(latest.StartedAt) <= bound ? latest : await follower.JoinNextRead();
+                return latest.StartedAt != 0 && time.GetElapsedTime(latest.StartedAt) <= bound ? latest : await source.JoinNextRead();
             case Protos.Types.V1.Consistency.ModeOneofCase.AtLeast:
                 var wanted = Mapping.ToRevision(consistency.AtLeast);
-                var reading = Reaches(latest) ? latest : await follower.JoinNextRead();
+                var reading = Reaches(latest) ? latest : await source.JoinNextRead();
                 if (reading.Revision.Epoch != wanted.Epoch) throw new Refusal(Reason.LedgerEpochMismatch);
                 return Reaches(reading) ? reading : throw new Refusal(Reason.RevisionNotReached);
 
                 bool Reaches(Reading r) => r.StartedAt != 0 && r.Revision.Epoch == wanted.Epoch && r.Revision.Seq >= wanted.Seq && r.Revision.RevocationSeq >= wanted.RevocationSeq;
             default:
-                return await follower.JoinNextRead();
+                return await source.JoinNextRead();
         }
     }
 
@@ -65,11 +65,11 @@ public sealed partial class IntrospectionEndpoint(
     /// <summary>The contract's decision order (clawscope-http.md 5.1): form, claims, expiry, key, signature, revocation.</summary>
     private (VerifiedToken? Token, Death? Death, TokenFault? Fault) Judge(string token)
     {
-        if (verifiedTokens.TryVerify(token, follower.Keys, clock.UtcNow, out var verified, out var fault)) return (verified, live.Find(verified), null);
+        if (verifiedTokens.TryVerify(token, source.Keys, clock.UtcNow, out var verified, out var fault)) return (verified, live.Find(verified), null);
         if (fault.Reason == Reason.SigningNotConfigured) throw fault.ToRefusal();
         if (fault.Reason != Reason.TokenRevoked) return (null, null, fault);
         // Its key signed it and is revoked. The block of the key says since when; where that was lifted, the key stays retired.
-        var signed = JwsVerifier.VerifyRevoked(TokenParser.Parse(token), follower.Keys);
+        var signed = JwsVerifier.VerifyRevoked(TokenParser.Parse(token), source.Keys);
         return live.Find(signed) is { } death ? (signed, death, null) : (null, null, fault);
     }
 }

@@ -1,13 +1,26 @@
 using System.Text.Json;
 using ClawBureau.Hosting;
+using ClawBureau.Hosting.Peers;
 
 namespace ClawBureau.Introspector;
 
 /// <summary>What an Introspector is told at start.</summary>
 public sealed class IntrospectorOptions
 {
-    /// <summary>CLAW_DATABASE_INTROSPECTOR: the ledger's primary as role claw_introspector. Required.</summary>
-    public required string Database { get; init; }
+    /// <summary>CLAW_DATABASE_INTROSPECTOR: the ledger's primary as role claw_introspector. Required, except of a relay, which has none.</summary>
+    public string? Database { get; init; }
+
+    /// <summary>
+    /// CLAW_UPSTREAM: https address of the Introspector that this one follows instead of a ledger, or of its replicas with commas between: a
+    /// relay. Default none.
+    /// </summary>
+    public PeerAddresses? Upstream { get; init; }
+
+    /// <summary>CLAW_ISSUER: where a relay has the keys from. Required with CLAW_UPSTREAM.</summary>
+    public PeerAddresses? Issuer { get; init; }
+
+    /// <summary>How long upstream, or the Issuer, may take to answer; then it is PEER_UNAVAILABLE. 2 s.</summary>
+    public TimeSpan UpstreamDeadline { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>How long one read of the ledger may take. 500 ms; then its connection is dropped and its waiters get LEDGER_UNAVAILABLE.</summary>
     public TimeSpan PollDeadline { get; init; } = TimeSpan.FromMilliseconds(500);
@@ -53,7 +66,9 @@ public sealed class IntrospectorOptions
 
     public static IntrospectorOptions Read(Settings settings) => new()
     {
-        Database = settings.Required("CLAW_DATABASE_INTROSPECTOR", "to a connection string of role claw_introspector; `claw migrate` makes the role"),
+        Database = ReadDatabase(settings),
+        Upstream = PeerAddresses.Read(settings, "CLAW_UPSTREAM"),
+        Issuer = settings.Text("CLAW_UPSTREAM") is null ? null : PeerAddresses.Require(settings, "CLAW_ISSUER", "to the Issuer's address, such as https://127.0.0.1:7410: a relay has the keys from there"),
         Heartbeat = settings.Seconds("CLAW_FEED_HEARTBEAT_SECONDS", TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(30)),
         Lease = settings.Seconds("CLAW_FEED_LEASE_SECONDS", TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(1)),
         MostSubscribers = settings.Number("CLAW_FEED_MAX_SUBSCRIBERS", 20_000, 1, 1_000_000),
@@ -62,6 +77,16 @@ public sealed class IntrospectorOptions
         PublicRate = settings.Number("SCOPE_INTROSPECT_RATE", 10_000, 1, 10_000_000),
         ServiceAudiences = ReadAudiences(settings),
     };
+
+    // One source and no other: a relay that could also read the ledger would not say which of the two an answer rests on.
+    private static string? ReadDatabase(Settings settings)
+    {
+        if (settings.Text("CLAW_UPSTREAM") is null)
+            return settings.Required("CLAW_DATABASE_INTROSPECTOR", "to a connection string of role claw_introspector; `claw migrate` makes the role");
+        return settings.Text("CLAW_DATABASE_INTROSPECTOR") is null
+            ? null
+            : throw new StartRefused("CLAW_UPSTREAM and CLAW_DATABASE_INTROSPECTOR are both set: unset the first to read the ledger, or the second to relay another Introspector.");
+    }
 
     private static Dictionary<string, IReadOnlyList<string>> ReadAudiences(Settings settings)
     {

@@ -1,12 +1,10 @@
 using ClawBureau.Hosting.Health;
 using ClawBureau.Hosting.Refusals;
 using ClawBureau.Ledger.Reading;
+using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.Introspector;
-
-/// <summary>What an answer rests on: a revision whose every revocation is applied, and when its read began.</summary>
-public readonly record struct Reading(Revision Revision, long StartedAt);
 
 /// <summary>
 /// Keeps the live set, the keys and the feed at the ledger's head. A request that must see everything acknowledged before it
@@ -14,8 +12,8 @@ public readonly record struct Reading(Revision Revision, long StartedAt);
 /// request rate (DESIGN "Revocation", 1).
 /// </summary>
 public sealed class LedgerFollower(
-    LedgerReader ledger, RevocationSet live, FeedRing ring, IntrospectorOptions options, Readiness readiness, IntrospectorClock clock, TimeProvider time, ILogger<LedgerFollower> log)
-    : BackgroundService
+    LedgerReader ledger, RevocationSet live, FeedRing ring, Watches watches, IntrospectorOptions options, Readiness readiness, IntrospectorClock clock, TimeProvider time, ILogger<LedgerFollower> log)
+    : BackgroundService, IFeedSource
 {
     private const string Condition = "ledger";
     private static readonly TimeSpan SnapshotDeadline = TimeSpan.FromSeconds(10);
@@ -27,7 +25,6 @@ public sealed class LedgerFollower(
     private volatile bool _loaded;
     private volatile Refusal? _ended;                       // why nothing rests on this ledger any more, until recovery has opened the next epoch
     private int _epochs;                                    // epochs followed since the start
-    private int _watchers;
 
     // Touched by the one read under way only.
     private Guid _epoch;
@@ -49,11 +46,10 @@ public sealed class LedgerFollower(
     /// <summary>Seq of the latest change of a key that is applied.</summary>
     public long KeysSeq => Volatile.Read(ref _keysSeq);
 
+    public TimeSpan Lease => options.Lease;
+
     /// <summary>Reads of the ledger since the start.</summary>
     public long Polls => Volatile.Read(ref _polls);
-
-    /// <summary>Watchers counted now.</summary>
-    internal int Watchers => Volatile.Read(ref _watchers);
 
     /// <summary>True only in the negative control of L3, which this service's tests must see fail.</summary>
     internal bool JoinsReadUnderWay { get; init; }
@@ -96,41 +92,18 @@ public sealed class LedgerFollower(
         return answer;
     }
 
-    /// <summary>Everything that is dead at one revision, oldest first. Neither a read nor the database waits for it.</summary>
-    /// <exception cref="Refusal">As of <see cref="ReadIndexAsync"/>.</exception>
-    public async Task<(Revision Revision, IReadOnlyList<RevocationEntry> Entries)> CopyLiveAsync(CancellationToken cancellationToken)
-    {
-        int epochs = Epochs;
-        var read = (await ReadIndexAsync(cancellationToken)).Revision;
-        // The set holds a prefix of the feed, which by now may be ahead of the read; its last entry says where it ends.
-        var entries = live.ReadAll().ToList();
-        if (Epochs != epochs) throw new Refusal(Reason.LedgerEpochMismatch);
-        return (entries.Count == 0 || entries[^1].RevocationSeq <= read.RevocationSeq ? read : read with { Seq = entries[^1].Seq, RevocationSeq = entries[^1].RevocationSeq }, entries);
-    }
-
     /// <summary>What a watcher is given whom the ring does not reach: rows of the epoch that is followed.</summary>
     /// <exception cref="Refusal">LEDGER_UNAVAILABLE; LEDGER_EPOCH_MISMATCH.</exception>
-    public async Task<LedgerPoll> ReadBacklogAsync(RevocationSeq after, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<Revocation>> ReadBacklogAsync(RevocationSeq after, CancellationToken cancellationToken)
     {
         var poll = await AskAsync(deadline => ledger.PollAsync(after, deadline), options.PollDeadline, cancellationToken);
         RequirePrimary(poll);
-        return poll.Revision.Epoch == _epoch ? poll : throw new Refusal(Reason.LedgerEpochMismatch);
+        return poll.Revision.Epoch == _epoch ? [.. poll.Rows.Select(Mapping.ToRevocation)] : throw new Refusal(Reason.LedgerEpochMismatch);
     }
 
     /// <summary>The oldest row a watcher can still be given; head + 1 when there is none.</summary>
     /// <exception cref="Refusal">LEDGER_UNAVAILABLE.</exception>
     public Task<RevocationSeq> ReadOldestAsync(CancellationToken cancellationToken) => AskAsync(ledger.ReadOldestAsync, options.PollDeadline, cancellationToken);
-
-    /// <summary>While any watcher is counted, the ledger is read every few milliseconds.</summary>
-    public IDisposable CountWatcher()
-    {
-        if (Interlocked.Increment(ref _watchers) > options.MostSubscribers)
-        {
-            Interlocked.Decrement(ref _watchers);
-            throw new Refusal(Reason.SubscriberLimitReached);
-        }
-        return new Watcher(this);
-    }
 
     public override Task StartAsync(CancellationToken cancellationToken)
     {
@@ -173,7 +146,7 @@ public sealed class LedgerFollower(
             {
                 return;
             }
-            var pause = Volatile.Read(ref _watchers) > 0 && !away ? options.WatchPause : options.IdlePause;
+            var pause = watches.Counted > 0 && !away ? options.WatchPause : options.IdlePause;
             await Task.Delay(pause, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
@@ -280,7 +253,7 @@ public sealed class LedgerFollower(
             poll = await AskAsync(deadline => ledger.PollAsync(ring.Head, deadline));
             RequireSound(poll);
             foreach (var row in poll.Rows) live.Apply(row.ToEntry());
-            if (poll.Rows.Count > 0) ring.Append(poll.Rows);
+            if (poll.Rows.Count > 0) ring.Append([.. poll.Rows.Select(Mapping.ToRevocation)]);
         }
         while (ring.Head < poll.Revision.RevocationSeq);
 
@@ -374,15 +347,5 @@ public sealed class LedgerFollower(
     {
         _keys = new KeyStates(rows.Select(r => r.Key)).ToVerificationKeys();
         Volatile.Write(ref _keysSeq, rows.Count == 0 ? 0 : rows.Max(r => r.Seq.Value));
-    }
-
-    private sealed class Watcher(LedgerFollower follower) : IDisposable
-    {
-        private int _disposed;
-
-        public void Dispose()
-        {
-            if (Interlocked.Exchange(ref _disposed, 1) == 0) Interlocked.Decrement(ref follower._watchers);
-        }
     }
 }

@@ -30,6 +30,9 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
         _ended = ended.UnsafeRegister(static stream => ((WatchStream)stream!).Wake(), this);
     }
 
+    /// <summary>Only in the negative control of I31: what <see cref="SendAside"/> sends. The framework takes one frame at a time, so there is a pen to wait for.</summary>
+    internal (Func<WatchRevocationsResponse> Make, SemaphoreSlim Pen)? Aside { get; init; }
+
     /// <summary>Since the last frame had left, by the monotonic clock.</summary>
     public TimeSpan Quiet => _time.GetElapsedTime(Volatile.Read(ref _sentAt));
 
@@ -53,6 +56,7 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
     /// <exception cref="Refusal">SUBSCRIBER_TOO_SLOW: the frame did not leave in time.</exception>
     public async ValueTask SendAsync(WatchRevocationsResponse frame)
     {
+        if (Aside is { } waiting) await waiting.Pen.WaitAsync(_cut.Token);
         Volatile.Write(ref _sendingSince, _time.GetTimestamp());
         try
         {
@@ -65,8 +69,15 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
         finally
         {
             Volatile.Write(ref _sendingSince, 0);
+            Aside?.Pen.Release();
         }
         Volatile.Write(ref _sentAt, _time.GetTimestamp());
+    }
+
+    /// <summary>Only in the negative control of I31.</summary>
+    internal void SendAside()
+    {
+        if (Aside is { } aside) _ = SendAsync(aside.Make()).AsTask();
     }
 
     /// <summary>Gives up on the frame under way, and with it on the watcher.</summary>

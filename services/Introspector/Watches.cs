@@ -1,3 +1,7 @@
+using ClawBureau.Protos.Feed.V1;
+using ClawBureau.Tokens;
+using Grpc.Core;
+
 namespace ClawBureau.Introspector;
 
 /// <summary>
@@ -11,9 +15,30 @@ public sealed class Watches(IntrospectorOptions options, TimeProvider time) : ID
     private WatchStream[]? _all = [];                           // locked: a copy; null when it has to be made again
     private ITimer? _timer;                                     // locked
     private int _isWaking;                                      // by Interlocked
+    private int _counted;                                       // by Interlocked
+
+    /// <summary>Watchers admitted now, also those that are not at their stream yet.</summary>
+    public int Counted => Volatile.Read(ref _counted);
+
+    /// <summary>True only in the negative control of I31, which this service's tests must see fail: heartbeats then leave when they are due, not in their turn.</summary>
+    internal bool SendsHeartbeatsAside { get; init; }
 
     /// <summary>How quiet a stream may be before it is woken for a heartbeat: early enough that one leaves within the interval.</summary>
     internal TimeSpan MostQuiet => options.Heartbeat * 0.7;
+
+    /// <summary>Admits a watcher until what is returned is disposed.</summary>
+    /// <exception cref="Refusal">SUBSCRIBER_LIMIT_REACHED.</exception>
+    public IDisposable Count()
+    {
+        if (Interlocked.Increment(ref _counted) <= options.MostSubscribers) return new Admitted(this);
+        Interlocked.Decrement(ref _counted);
+        throw new Refusal(Reason.SubscriberLimitReached);
+    }
+
+    /// <summary>A watcher's end of the feed, by the clock that all of them are looked after by. It is one of them once it is added.</summary>
+    /// <param name="asideHeartbeat">Only for the negative control of I31.</param>
+    internal WatchStream Open(IServerStreamWriter<WatchRevocationsResponse> writer, Func<WatchRevocationsResponse> asideHeartbeat, CancellationToken ended) =>
+        new(writer, time, ended) { Aside = SendsHeartbeatsAside ? (asideHeartbeat, new SemaphoreSlim(1)) : null };
 
     internal void Add(WatchStream stream)
     {
@@ -57,12 +82,24 @@ public sealed class Watches(IntrospectorOptions options, TimeProvider time) : ID
         foreach (var stream in Copy())
         {
             if (stream.Sending > options.MostSendTime) stream.CutOff();
-            else if (stream.Quiet >= MostQuiet) stream.Wake();
+            else if (stream.Quiet < MostQuiet) continue;
+            else if (SendsHeartbeatsAside) stream.SendAside();
+            else stream.Wake();
         }
     }
 
     private WatchStream[] Copy()
     {
         lock (_lock) return _all ??= [.. _streams];
+    }
+
+    private sealed class Admitted(Watches watches) : IDisposable
+    {
+        private int _disposed;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _disposed, 1) == 0) Interlocked.Decrement(ref watches._counted);
+        }
     }
 }

@@ -72,7 +72,7 @@ public sealed class FreshnessTests
             services.AddSingleton(arrivals);
             services.AddOptions<GrpcServiceOptions>().Configure(grpc => grpc.Interceptors.Add<ArrivalInterceptor>());
             services.AddSingleton(s => new LedgerFollower(
-                s.GetRequiredService<LedgerReader>(), s.GetRequiredService<RevocationSet>(), s.GetRequiredService<FeedRing>(), s.GetRequiredService<IntrospectorOptions>(),
+                s.GetRequiredService<LedgerReader>(), s.GetRequiredService<RevocationSet>(), s.GetRequiredService<FeedRing>(), s.GetRequiredService<Watches>(), s.GetRequiredService<IntrospectorOptions>(),
                 s.GetRequiredService<Readiness>(), s.GetRequiredService<IntrospectorClock>(), s.GetRequiredService<TimeProvider>(), s.GetRequiredService<ILogger<LedgerFollower>>())
             { JoinsReadUnderWay = joinsReadUnderWay });
         });

@@ -1,7 +1,9 @@
 using System.Text;
+using ClawBureau.Client.Keys;
 using ClawBureau.Hosting;
 using ClawBureau.Hosting.Health;
 using ClawBureau.Ledger;
+using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Protos.Introspection.V1;
 using ClawBureau.Testing;
@@ -18,10 +20,12 @@ internal sealed class IntrospectorFixture : IAsyncDisposable
 {
     private readonly NpgsqlDataSource _writing;
     private readonly List<TestProcess> _replicas = [];
+    private readonly Lazy<LedgerReader> _reading;
 
     private IntrospectorFixture(TestDatabase database, NpgsqlDataSource writing, LedgerWriter writer)
     {
         (Database, _writing, Writer) = (database, writing, writer);
+        _reading = new(() => new LedgerReader(writing));
         Admin = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(database.Admin) { Pooling = false }.ConnectionString);
     }
 
@@ -68,6 +72,24 @@ internal sealed class IntrospectorFixture : IAsyncDisposable
         var process = await StartProcessAsync(Database, tuning ?? new Tuning(), settings, through, add);
         _replicas.Add(process);
         await WaitUntilReadyAsync(process);
+        return process;
+    }
+
+    /// <summary>Starts an Introspector that follows another one, or a relay, and waits until it is ready. Its keys are the ledger's.</summary>
+    public async Task<TestProcess> AddRelayAsync(
+        TestProcess? upstream = null, Tuning? tuning = null, IReadOnlyDictionary<string, string?>? settings = null, Action<IServiceCollection>? add = null, bool waits = true)
+    {
+        var all = new Dictionary<string, string?> { ["CLAW_UPSTREAM"] = (upstream ?? Process).Address.ToString(), ["CLAW_ISSUER"] = "https://127.0.0.1:1" };
+        foreach (var (name, value) in settings ?? new Dictionary<string, string?>()) all[name] = value;
+        var process = await TestProcess.StartAsync("introspector", services =>
+        {
+            services.AddIntrospector();
+            services.AddSingleton(provider => (tuning ?? new Tuning()).ApplyTo(IntrospectorOptions.Read(provider.GetRequiredService<Settings>())));
+            services.AddSingleton<IKeySource>(_ => new LedgerKeys(_reading.Value));
+            add?.Invoke(services);
+        }, app => app.MapIntrospector(), all);
+        _replicas.Add(process);
+        if (waits) await WaitUntilReadyAsync(process);
         return process;
     }
 
@@ -229,7 +251,7 @@ internal sealed class IntrospectorFixture : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var replica in _replicas) await replica.DisposeAsync();
+        foreach (var replica in Enumerable.Reverse(_replicas)) await replica.DisposeAsync();
         await Writer.StopAsync(CancellationToken.None);
         Writer.Dispose();
         await _writing.DisposeAsync();
@@ -239,13 +261,23 @@ internal sealed class IntrospectorFixture : IAsyncDisposable
     }
 }
 
+/// <summary>The Issuer's key set as a relay would be told it, read from the ledger.</summary>
+internal sealed class LedgerKeys(LedgerReader ledger) : IKeySource
+{
+    public async Task<ClawBureau.Client.Keys.KeyReading> ReadAsync(CancellationToken cancellationToken)
+    {
+        var read = await ledger.ReadKeyStatesAsync(cancellationToken);
+        return new(read.States.ToVerificationKeys(), read.Head.Epoch.ToString(), read.Seq.Value);
+    }
+}
+
 /// <summary>
 /// Options a test sets. The deadlines are longer than the product's, since tests share a busy machine; where they are the
 /// subject, <see cref="Product"/> leaves them as they are.
 /// </summary>
 internal sealed record Tuning
 {
-    public static readonly Tuning Product = new() { PollDeadline = null, MostSilence = null };
+    public static readonly Tuning Product = new() { PollDeadline = null, MostSilence = null, UpstreamDeadline = null };
 
     /// <summary>No read of the ledger but those that calls ask for.</summary>
     public static readonly Tuning OnlyWhenAsked = new() { IdlePause = TimeSpan.FromHours(1), WatchPause = TimeSpan.FromHours(1), PollDeadline = TimeSpan.FromSeconds(30), MostSilence = TimeSpan.FromHours(1) };
@@ -256,10 +288,14 @@ internal sealed record Tuning
     public TimeSpan? WatchPause { get; init; }
     public TimeSpan? MostSendTime { get; init; }
     public int? RingSize { get; init; }
+    public TimeSpan? UpstreamDeadline { get; init; } = TimeSpan.FromSeconds(10);
 
     public IntrospectorOptions ApplyTo(IntrospectorOptions read) => new()
     {
         Database = read.Database,
+        Upstream = read.Upstream,
+        Issuer = read.Issuer,
+        UpstreamDeadline = UpstreamDeadline ?? read.UpstreamDeadline,
         Heartbeat = read.Heartbeat,
         Lease = read.Lease,
         MostSubscribers = read.MostSubscribers,

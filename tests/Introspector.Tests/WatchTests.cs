@@ -2,6 +2,7 @@ using ClawBureau.Hosting.Refusals;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Testing;
 using ClawBureau.Tokens;
+using Grpc.AspNetCore.Server;
 using Grpc.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -141,6 +142,67 @@ public sealed class WatchTests
             var heartbeat = (await watcher.UntilAsync(FrameCase.Heartbeat)).Heartbeat;
             Assert.Equal((i, i), (heartbeat.ThroughRevocationSeq, heartbeat.HeadRevocationSeq));
         }
+        Assert.Empty(FeedChecks.FindViolations(watcher.Frames, 0));
+    }
+
+    /// <summary>
+    /// A backlog is held up, and a heartbeat comes due: it waits for its turn. Heartbeats on a side channel are the negative control (I31):
+    /// they say that what is still to come was delivered, and the checks must see it.
+    /// </summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_heartbeat_never_overtakes_what_it_says_was_delivered(bool sendsAside)
+    {
+        await using var introspector = await IntrospectorFixture.StartAsync(new Tuning { RingSize = 8 }, FastHeartbeats, add: services =>
+        {
+            services.AddSingleton(s => new Watches(s.GetRequiredService<IntrospectorOptions>(), s.GetRequiredService<TimeProvider>()) { SendsHeartbeatsAside = sendsAside });
+            services.AddSingleton(s => new HeldBacklog(s.GetRequiredService<LedgerFollower>()));
+            services.AddSingleton<IFeedSource>(s => s.GetRequiredService<HeldBacklog>());
+        });
+        await introspector.RevokeManyAsync(20);
+        await introspector.IntrospectAsync(introspector.Sign());
+        var backlog = introspector.Process.Services.GetRequiredService<HeldBacklog>();
+        using var behind = await introspector.WatchAsync(await introspector.EpochAsync());
+        await backlog.Asked.WaitAsync(TimeSpan.FromSeconds(20));
+        // Both are looked after in one go: when the other one has had two, one was due here.
+        using var other = await introspector.WatchAsync();
+        for (int i = 0; i < 2; i++) await other.UntilAsync(FrameCase.Heartbeat);
+        backlog.Release();
+        await behind.UntilDeliveredAsync(20);
+
+        var violations = FeedChecks.FindViolations(behind.Frames, 0);
+        if (sendsAside) Assert.Contains("a heartbeat says through 20, delivered is 0", violations);
+        else Assert.Empty(violations);
+        Assert.Empty(FeedChecks.FindViolations(other.Frames, 20));
+    }
+
+    /// <summary>Who watches from memory is told when it falls out of its reach and when it is back, and nothing is lost in between.</summary>
+    [Fact]
+    public async Task A_watcher_that_falls_behind_is_told_so_and_told_again_when_it_has_caught_up()
+    {
+        await using var introspector = await IntrospectorFixture.StartAsync(new Tuning { RingSize = 8 }, add: services => services.AddSingleton<HeldWriters>()
+            .AddOptions<GrpcServiceOptions>().Configure(grpc => grpc.Interceptors.Add<HeldWriterInterceptor>()));
+        var held = introspector.Process.Services.GetRequiredService<HeldWriters>();
+        using var watcher = await introspector.WatchAsync(await introspector.EpochAsync());
+        await watcher.UntilAsync(FrameCase.CaughtUp);
+
+        // One frame is held up on its way while more happens than memory keeps.
+        var stuck = held.Hold();
+        await introspector.RevokeManyAsync(1);
+        await stuck.WaitAsync(TimeSpan.FromSeconds(20));
+        await introspector.RevokeManyAsync(100);
+        await introspector.IntrospectAsync(introspector.Sign());
+        held.Release();
+
+        var behind = (await watcher.UntilAsync(FrameCase.FellBehind)).FellBehind;
+        Assert.InRange(behind.ThroughRevocationSeq, 0, 92);         // a heartbeat may have been what was held up
+        Assert.Equal(101, behind.HeadRevocationSeq);
+        Assert.Equal(101, (await watcher.UntilAsync(f => f.FrameCase == FrameCase.CaughtUp)).CaughtUp.ThroughRevocationSeq);
+        Assert.Equal(FeedChecks.Range(1, 101), watcher.Delivered.Select(r => r.RevocationSeq));
+        await introspector.RevokeManyAsync(1);
+        await watcher.UntilDeliveredAsync(102);
+        Assert.Single(watcher.Frames, f => f.FrameCase == FrameCase.FellBehind);
         Assert.Empty(FeedChecks.FindViolations(watcher.Frames, 0));
     }
 
@@ -316,6 +378,35 @@ public sealed class WatchTests
         Assert.Equal((Reason.Unauthorized, StatusCode.Unauthenticated), (refusal.Reason, ReasonCatalog.Of(refusal.Reason).GrpcCode));
     }
 
+    /// <summary>By the process's own clock, which stands until the test moves it: no machine is too busy for it.</summary>
+    [Fact]
+    public async Task A_frame_that_does_not_leave_within_the_bound_costs_its_watcher_the_stream_and_nobody_else_anything()
+    {
+        var clock = new TestClock();
+        await using var introspector = await IntrospectorFixture.StartAsync(add: services => services.AddSingleton<HeldWriters>()
+            .AddSingleton(s => new Watches(s.GetRequiredService<IntrospectorOptions>(), clock))
+            .AddOptions<GrpcServiceOptions>().Configure(grpc => grpc.Interceptors.Add<HeldWriterInterceptor>()));
+        var held = introspector.Process.Services.GetRequiredService<HeldWriters>();
+        using var asleep = await introspector.WatchAsync();
+        await asleep.UntilAsync(FrameCase.CaughtUp);
+        var stuck = held.Hold();            // the next frame that anybody is sent; only this one watches
+        await introspector.RevokeManyAsync(1);
+        await stuck.WaitAsync(TimeSpan.FromSeconds(20));
+        using var awake = await introspector.WatchAsync();
+        await awake.UntilAsync(FrameCase.CaughtUp);
+
+        clock.Advance(TimeSpan.FromSeconds(4));          // not yet
+        await introspector.RevokeManyAsync(50);
+        await awake.UntilDeliveredAsync(51);
+        Assert.Equal(2, introspector.Process.Services.GetRequiredService<Watches>().Counted);
+        clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(Reason.SubscriberTooSlow, (await Assert.ThrowsAsync<Refusal>(() => asleep.UntilAsync(_ => false))).Reason);
+        await introspector.RevokeManyAsync(50);
+        await awake.UntilDeliveredAsync(101);
+        Assert.Empty(FeedChecks.FindViolations(asleep.Frames, 0));
+        Assert.Empty(FeedChecks.FindViolations(awake.Frames, 1));
+    }
+
     [Fact]
     public async Task A_watcher_that_does_not_read_delays_nobody_and_is_cut_off()
     {
@@ -332,7 +423,7 @@ public sealed class WatchTests
         Assert.Equal(FeedChecks.Range(1, total), awake.Delivered.Select(r => r.RevocationSeq));
 
         // What the sleeper got before it was cut off is in order and incomplete; the stream does not end as if all were well.
-        await Eventually.HoldsAsync("the sleeper is cut off", () => Task.FromResult(introspector.Follower.Watchers == 1));
+        await Eventually.HoldsAsync("the sleeper is cut off", () => Task.FromResult(introspector.Process.Services.GetRequiredService<Watches>().Counted == 1));
         await Assert.ThrowsAsync<Refusal>(() => asleep.UntilAsync(_ => false));
         Assert.Empty(FeedChecks.FindViolations(asleep.Frames, 0));
         Assert.InRange(asleep.Delivered.Count(), 0, total - 1);

@@ -26,8 +26,9 @@ public sealed class FreshnessLog
     /// <param name="started">From <see cref="Now"/>, before the introspection was sent.</param>
     public void Answered(int token, long started, bool active) => _answers.Enqueue((token, started, active));
 
-    public IReadOnlyList<string> FindViolations() =>
-        [.. _answers.Where(a => a.Active && IsAfterRevoke(a)).Select(a => $"token {a.Token} is active {Stopwatch.GetElapsedTime(_revoked[a.Token], a.Started).TotalMilliseconds} ms after its revocation was answered")];
+    /// <param name="bound">How old the state may be that an answer rests on; none: it has to be linearizable.</param>
+    public IReadOnlyList<string> FindViolations(TimeSpan bound = default) =>
+        [.. _answers.Where(a => a.Active && IsAfterRevoke(a) && Stopwatch.GetElapsedTime(_revoked[a.Token], a.Started) >= bound).Select(a => $"token {a.Token} is active {Stopwatch.GetElapsedTime(_revoked[a.Token], a.Started).TotalMilliseconds} ms after its revocation was answered")];
 
     private bool IsAfterRevoke((int Token, long Started, bool Active) answer) => _revoked.TryGetValue(answer.Token, out long at) && answer.Started > at;
 }

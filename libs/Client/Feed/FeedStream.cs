@@ -8,7 +8,7 @@ namespace ClawBureau.Client.Feed;
 /// The asking half of one stream: sends renewals, at regular intervals and whenever somebody waits, one at a time. Whoever comes
 /// while one is under way shares the next.
 /// </summary>
-internal sealed class FeedStream(IClientStreamWriter<WatchRevocationsRequest> requests, TimeSpan every, TimeProvider time)
+internal sealed class FeedStream(IClientStreamWriter<WatchRevocationsRequest> requests, TimeSpan every, TimeProvider time, bool joinsUnderWay = false)
 {
     private readonly Lock _lock = new();
     private TaskCompletionSource<Lease>? _next;             // locked: what those wait for who came since the last renewal was sent
@@ -23,6 +23,12 @@ internal sealed class FeedStream(IClientStreamWriter<WatchRevocationsRequest> re
         lock (_lock)
         {
             if (_failed) throw new Refusal(Reason.LeaseLost);
+            if (joinsUnderWay && _underWay is { } underWay)
+            {
+                var waiting = underWay.Waiting ?? new TaskCompletionSource<Lease>(TaskCreationOptions.RunContinuationsAsynchronously);
+                _underWay = (underWay.T0, waiting);
+                return waiting.Task;
+            }
             answer = (_next ??= new TaskCompletionSource<Lease>(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
             if (_underWay is null) _changed.TrySetResult();
         }

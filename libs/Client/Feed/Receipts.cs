@@ -11,7 +11,7 @@ namespace ClawBureau.Client.Feed;
 /// does not arrive delays whoever waits for it until this follower's lease has run out, and changes nothing else.
 /// </summary>
 internal sealed class Receipts(
-    FeedService.FeedServiceClient feed, string followerId, string streamId, ClientOptions options, TimeProvider time, ILogger log)
+    FeedService.FeedServiceClient feed, string followerId, string streamId, IFeedCompanion? companion, ClientOptions options, TimeProvider time, ILogger log)
 {
     private readonly Lock _lock = new();
     private (Guid Epoch, RevocationSeq Through)? _latest;       // locked: what is not acknowledged yet
@@ -39,6 +39,7 @@ internal sealed class Receipts(
                 applied = _latest!.Value;
                 _changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             }
+            if (companion is not null) await companion.WaitUntilAppliedAsync(applied.Epoch, applied.Through, ended);
             try
             {
                 await feed.AckAppliedAsync(

@@ -16,7 +16,8 @@ namespace ClawBureau.Client.Feed;
 /// 5. after a failure again, with jittered pauses; what is known stays, and the lease runs out by itself.
 /// </summary>
 public sealed class RevocationFollower(
-    CallInvoker introspector, RevocationSet revocations, KeyCache keys, TokenWatches watches, ClientOptions options, SteadyClock clock, TimeProvider time, ILogger<RevocationFollower> log)
+    CallInvoker introspector, RevocationSet revocations, KeyCache keys, TokenWatches watches, ClientOptions options, SteadyClock clock, TimeProvider time, ILogger<RevocationFollower> log,
+    IFeedCompanion? companion = null)
 {
     private static readonly TimeSpan LeastSilence = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan DropEvery = TimeSpan.FromMinutes(1);
@@ -32,6 +33,7 @@ public sealed class RevocationFollower(
     private Guid _epoch;
     private RevocationSeq _applied;
     private bool _needsSnapshot = true;
+    private bool _wentBack;                 // the ledger lost something: nothing more of this epoch is followed
     private long _droppedAt = time.GetTimestamp();
     private long _leases;
 
@@ -89,6 +91,7 @@ public sealed class RevocationFollower(
                 // All of them: whatever ends the stream, the lease runs out by itself and the next try begins from what is applied.
                 if (cancellationToken.IsCancellationRequested) return;
                 Log.FeedLost(log, e is Refusal refusal ? refusal.Reason.ToString() : e.GetType().Name, e.Message);
+                companion?.Lost(e);
             }
             if (wasHeard) backoff.Reset();
             await Task.Delay(backoff.Next(), time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -123,13 +126,17 @@ public sealed class RevocationFollower(
             }
         }
 
-        // A number that goes back within an epoch is a ledger that lost something: nothing is answered by it, and nothing is forgotten for it.
-        if (revision.Epoch == _epoch && revision.RevocationSeq < _applied) throw new FeedBroken($"the feed went back from {_applied} to {revision.RevocationSeq}");
+        // A number that goes back within an epoch is a ledger that lost something: nothing is answered by it, and nothing is forgotten for
+        // it, also once it has counted up again to where it was: by then its numbers mean something else.
+        _wentBack = revision.Epoch == _epoch && (_wentBack || revision.RevocationSeq < _applied);
+        if (_wentBack) throw new Refusal(Reason.LedgerNeedsRecovery, $"The feed went back within its epoch, from {_applied}; now it is at {revision.RevocationSeq}");
         // Only now, and at once: a snapshot without its end is none, and until there is one nothing may be forgotten.
+        companion?.Beginning(revision);
         revocations.Replace(entries);
         (_epoch, _applied, _needsSnapshot) = (revision.Epoch, revision.RevocationSeq, false);
-        _loaded.TrySetResult();
         keys.Announce(begin.Revision.Epoch, begin.KeysSeq);
+        companion?.Began(revision, begin.KeysSeq);
+        _loaded.TrySetResult();
         watches.CheckAll(revocations);
         Log.SnapshotTaken(log, entries.Count, revision.RevocationSeq);
 
@@ -166,10 +173,11 @@ public sealed class RevocationFollower(
         silence.Limit = heartbeat * 3 > LeastSilence ? heartbeat * 3 : LeastSilence;
 
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(silence.Token);
-        var stream = new FeedStream(call.RequestStream, RenewEvery(hello), time);
+        var stream = new FeedStream(call.RequestStream, RenewEvery(hello), time, options.JoinsRenewalUnderWay);
         lock (_lock) _stream = stream;
+        companion?.Greeted(hello);
         var renewing = stream.RunAsync(ended.Token);
-        var acknowledging = new Receipts(_feed, _followerId, hello.StreamId, options, time, log);
+        var acknowledging = new Receipts(_feed, _followerId, hello.StreamId, companion, options, time, log);
         var receipts = acknowledging.RunAsync(ended.Token);
         Log.FeedFollowed(log, hello.ServerId, _applied);
         heard();
@@ -229,6 +237,7 @@ public sealed class RevocationFollower(
                     break;
                 case WatchRevocationsResponse.FrameOneofCase.KeysChanged:
                     keys.Announce(epoch, frame.KeysChanged.KeysSeq);
+                    companion?.KeysChanged(frame.KeysChanged.KeysSeq);
                     break;
                 case WatchRevocationsResponse.FrameOneofCase.Reset:
                     StartOver(frame.Reset);
@@ -256,6 +265,7 @@ public sealed class RevocationFollower(
             revocations.Apply(entry);
             _applied = entry.RevocationSeq;
         }
+        companion?.Applied(events);
         watches.Check(entries, revocations);
         if (isLive)
         {
@@ -281,6 +291,8 @@ public sealed class RevocationFollower(
     private void StartOver(Reset reset)
     {
         _needsSnapshot = true;
+        // Every cursor of ours was once delivered: a head that lies before it went back.
+        if ((Reason)reset.Reason == Reason.FeedCursorFuture && Guid.TryParse(reset.Epoch, out var epoch) && epoch == _epoch) _wentBack = true;
         Log.FeedReset(log, (Reason)reset.Reason, reset.Epoch);
     }
 

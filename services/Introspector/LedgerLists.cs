@@ -10,13 +10,13 @@ using Npgsql;
 
 namespace ClawBureau.Introspector;
 
-// The pages of the feed, for people and for the HTTP face; followers watch instead.
-public sealed partial class FeedEndpoint
+/// <summary>Pages from the ledger's index, as of a read that proves it is the primary's.</summary>
+public sealed class LedgerLists(LedgerFollower follower, LedgerReader ledger) : IRevocationLists
 {
     private const int DefaultPage = 50;
     private const int MostPage = 1000;
 
-    public override async Task<ListRevocationsResponse> ListRevocations(ListRevocationsRequest request, ServerCallContext context)
+    public async Task<ListRevocationsResponse> ListAsync(ListRevocationsRequest request, ServerCallContext context)
     {
         var filter = ToFilter(request) with { OwnerDid = context.GetCaller().OwnerScopeWithin(request.OwnerScope) };
         var cursor = ReadPageToken(request);
