@@ -14,7 +14,7 @@ internal sealed class FollowingService : IAsyncDisposable
 {
     private readonly CancellationTokenSource _ended = new();
     private readonly IntrospectionPeer _introspection;
-    private readonly Client.TokenVerifier _verifier;
+    private readonly TokenVerifier _verifier;
     private readonly Task _running;
 
     private FollowingService(IntrospectorFixture ledger, PeerChannel introspector)
@@ -24,7 +24,7 @@ internal sealed class FollowingService : IAsyncDisposable
         var keys = new KeyCache(new LedgerKeys(new LedgerReader(ledger.Admin)), options, time, NullLogger<KeyCache>.Instance);
         Follower = new RevocationFollower(introspector.Calls, live, keys, new TokenWatches(live), options, clock, time, NullLogger<RevocationFollower>.Instance);
         _introspection = new IntrospectionPeer(introspector.Calls, new PeerCalls("the Introspector", options.CallTimeout, time), options, time);
-        _verifier = new Client.TokenVerifier(keys, Follower, _introspection, new VerifiedTokenCache(), options, clock, time);
+        _verifier = new TokenVerifier(keys, Follower, _introspection, new VerifiedTokenCache(), options, clock, time);
         _running = Task.WhenAll(keys.RunAsync(_ended.Token), Follower.RunAsync(_ended.Token));
     }
 

@@ -15,7 +15,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Reason = ClawBureau.Tokens.Reason;
-using TokenVerifier = ClawBureau.Client.TokenVerifier;
 
 namespace ClawBureau.Suite.Tests;
 
