@@ -5,6 +5,7 @@ using ClawBureau.Ledger.Recovery;
 using ClawBureau.Protos.Audit.V1;
 using ClawBureau.Stack;
 using ClawBureau.Tokens;
+using Grpc.Core;
 using Npgsql;
 
 namespace ClawBureau.Cli.Verbs;
@@ -18,7 +19,7 @@ internal static class LedgerVerbs
     {
         var revokeAll = new Option<bool>("--revoke-all") { Description = "Do without the audit log: everything issued so far is revoked instead." };
         var nothingLost = new Option<bool>("--nothing-lost") { Description = "The database is known to be complete, although the audit log is behind it." };
-        var acceptLost = new Option<bool>("--accept-lost-effects") { Description = "Go on where acts of the control plane or policies have to be done again." };
+        var acceptLost = new Option<bool>("--accept-lost-effects") { Description = "Go on where acts of the control plane or policies have to be done again, or acts are lost for good." };
         var wait = new Option<TimeSpan?>("--wait") { Description = "How long Introspectors may take to leave what only they still know (default 3s).", CustomParser = AppliedWait.Parse };
         var json = new Option<bool>("--json") { Description = "Print what was done as one JSON object." };
         var sink = new Connection("audit-sink");
@@ -39,7 +40,7 @@ internal static class LedgerVerbs
             {
                 await Task.Delay(parsed.GetValue(wait) ?? TimeSpan.FromSeconds(3), TimeProvider.System, cancellationToken);
                 report = parsed.GetValue(revokeAll)
-                    ? await recovery.RevokeAllAsync(cancellationToken)
+                    ? await recovery.RevokeAllAsync(await FindAuditedEpochAsync(sink, parsed, cancellationToken), cancellationToken)
                     : await recovery.ReplayAsync(
                         await sink.CallAsync(parsed, channel => ReadTailAsync(channel, state, cancellationToken)), parsed.GetValue(nothingLost), parsed.GetValue(acceptLost), cancellationToken);
             }
@@ -57,6 +58,22 @@ internal static class LedgerVerbs
     private static string FindDatabase(string? state) => AdminDatabase.Read() ?? StackDescription.Read(state ?? Connection.DefaultStateFolder)?.Database
         ?? throw new UsageException($"Set CLAW_DATABASE to an administrator's connection string ({AdminDatabase.Example}), or say which stack with --state.");
 
+    /// <summary>The epoch that the audit log is in. Everything is revoked whether it answers or not.</summary>
+    private static async Task<Guid?> FindAuditedEpochAsync(Connection sink, ParseResult parsed, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var cursor = await sink.CallAsync(parsed, channel =>
+                new AuditService.AuditServiceClient(channel.Calls).GetSourceCursorAsync(new GetSourceCursorRequest { Source = "ledger" }, cancellationToken: cancellationToken).ResponseAsync);
+            return cursor.Epoch.Length > 0 ? Guid.Parse(cursor.Epoch) : null;
+        }
+        catch (Exception e) when (e is Refusal or UnreachableException or UsageException or RpcException && !cancellationToken.IsCancellationRequested)
+        {
+            await Console.Error.WriteLineAsync($"the audit log was not asked: {Failure.Of(e).Sentence}");
+            return null;
+        }
+    }
+
     /// <summary>From the newest entry back to the one that the ledger ends with, or has beyond it.</summary>
     private static async Task<AuditedTail> ReadTailAsync(PeerChannel channel, LedgerState state, CancellationToken cancellationToken)
     {
@@ -69,7 +86,7 @@ internal static class LedgerVerbs
             foreach (var entry in page.Entries.Where(e => e.Source == "ledger"))
             {
                 var audited = ToEvent(entry);
-                if (audited.Epoch == state.Epoch && audited.Seq <= state.Seq) return new AuditedTail(audited, Ordered());
+                if (state.Reaches(audited.Epoch, audited.Seq)) return new AuditedTail(audited, Ordered());
                 after.Add(audited);
             }
             request.PageToken = page.NextPageToken;
@@ -103,6 +120,7 @@ internal static class LedgerVerbs
                 replayed = report.Replayed,
                 not_reapplied = report.NotReapplied,
                 remembered = report.Remembered,
+                lost = report.Lost,
                 revoked_all = report.RevokedAll,
             });
             return;
@@ -112,6 +130,7 @@ internal static class LedgerVerbs
         Terminal.Print("from the log", report.RevokedAll ? "nothing was asked of it" : report.Replayed.Count == 0 ? "it had nothing more" : string.Join(", ", report.Replayed.Select(k => $"{k.Value} {k.Key}")));
         if (report.NotReapplied.Count > 0) Terminal.Print("do again", string.Join(", ", report.NotReapplied.Select(k => $"{k.Value} {k.Key}")));
         Terminal.Print("followers", report.Remembered == 0 ? "knew nothing more" : $"knew {report.Remembered} revocations that nothing else had");
+        if (report.Lost > 0) Terminal.Print("lost", $"{report.Lost} acts that nothing has any more");
         if (report.RevokedAll) Terminal.Print("revoked", "everything issued before this moment");
     }
 }

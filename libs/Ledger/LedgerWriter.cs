@@ -20,7 +20,8 @@ public sealed class LedgerWriter : BackgroundService
     private readonly SemaphoreSlim _arrived = new(0, 1);
     private NpgsqlConnection? _connection;                              // owned by the loop
     private bool _warned;                                               // set by the connection's notices, read by the loop after a batch
-    private (Guid Epoch, Seq Seq) _known;                               // owned by the loop: the last act it recorded
+    private readonly Lock _knowledge = new();
+    private (Guid Epoch, Seq Seq) _known;                               // locked by _knowledge: the last act this process knows of
     private volatile bool _stopped;
 
     public LedgerWriter(NpgsqlDataSource database, LedgerOptions options, ILogger<LedgerWriter> log)
@@ -31,6 +32,21 @@ public sealed class LedgerWriter : BackgroundService
 
     /// <summary>Batches committed since the start.</summary>
     public long Commits { get; private set; }
+
+    /// <summary>The last act this process recorded or saw. A ledger of this epoch that ends before it has lost acts.</summary>
+    public (Guid Epoch, Seq Seq) Known
+    {
+        get { lock (_knowledge) return _known; }
+    }
+
+    /// <summary>Tells of an act that was seen in the ledger: a process that records little must notice a loss too.</summary>
+    public void Saw(Guid epoch, Seq seq)
+    {
+        lock (_knowledge)
+        {
+            if (epoch != _known.Epoch || seq > _known.Seq) _known = (epoch, seq);
+        }
+    }
 
     /// <summary>False only in the negative control of rule 2, which this library's tests must see fail.</summary>
     internal bool JudgeUnderLock { get; init; } = true;
@@ -137,7 +153,7 @@ public sealed class LedgerWriter : BackgroundService
         {
             _warned = false;
             using var deadline = new CancellationTokenSource(_options.BatchTimeout);
-            await batch.ExecuteAsync(_connection, _known, JudgeUnderLock, deadline.Token);
+            await batch.ExecuteAsync(_connection, Known, JudgeUnderLock, deadline.Token);
             if (_warned) await ResolveAsync(batch);
             else Confirm(acts);
         }
@@ -187,7 +203,7 @@ public sealed class LedgerWriter : BackgroundService
         Commits++;
         foreach (var act in acts)
         {
-            if (act.Outcome is { Verdict: Verdict.Recorded } recorded && (recorded.Epoch != _known.Epoch || recorded.Seq > _known.Seq)) _known = (recorded.Epoch, recorded.Seq);
+            if (act.Outcome is { Verdict: Verdict.Recorded } recorded) Saw(recorded.Epoch, recorded.Seq);
             act.Confirm();
         }
     }
@@ -197,7 +213,8 @@ public sealed class LedgerWriter : BackgroundService
     {
         try
         {
-            await using var report = new NpgsqlCommand("SELECT ledger.report_loss($1, $2, 0, 0)", _connection) { Parameters = { new() { Value = _known.Epoch }, new() { Value = _known.Seq.Value } } };
+            var known = Known;
+            await using var report = new NpgsqlCommand("SELECT ledger.report_loss($1, $2, 0, 0)", _connection) { Parameters = { new() { Value = known.Epoch }, new() { Value = known.Seq.Value } } };
             await report.ExecuteNonQueryAsync();
         }
         catch (NpgsqlException e)

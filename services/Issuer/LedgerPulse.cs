@@ -11,7 +11,7 @@ namespace ClawBureau.Issuer;
 /// primary can be written to, compares clocks and tends the keys; now and then makes room ahead and drops what has expired.
 /// </summary>
 public sealed class LedgerPulse(
-    LedgerReads ledger, KeyKeeper keys, ControlViews views, DatabaseClock clock, IssuerOptions options,
+    LedgerReads ledger, LedgerWriter writer, KeyKeeper keys, ControlViews views, DatabaseClock clock, IssuerOptions options,
     Readiness readiness, TimeProvider time, ILogger<LedgerPulse> log) : BackgroundService
 {
     private const string Condition = "ledger";
@@ -38,7 +38,7 @@ public sealed class LedgerPulse(
                 {
                     await Migrator.RequireCurrentAsync(ledger.Source, stoppingToken);
                     await CompareClocksAsync(stoppingToken);
-                    await ledger.Reader.RequireSoundAsync(stoppingToken);
+                    await RequireSoundAsync(stoppingToken);
                     await ledger.Reader.RaiseLongestTtlAsync(PolicyBook.LongestTtlOf(options.Policy), stoppingToken);
                     await keys.AnnounceAsync(stoppingToken);
                     announced = true;
@@ -46,7 +46,7 @@ public sealed class LedgerPulse(
                 else
                 {
                     await CompareClocksAsync(stoppingToken);
-                    await ledger.Reader.RequireSoundAsync(stoppingToken);
+                    await RequireSoundAsync(stoppingToken);
                 }
                 if (beats++ % BeatsBetweenChores == 0) await DoChoresAsync(stoppingToken);
                 await keys.TendAsync(stoppingToken);
@@ -72,6 +72,23 @@ public sealed class LedgerPulse(
             }
         }
         while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+
+    /// <summary>Remembers how far the ledger goes, so that this process notices a loss also where it records little.</summary>
+    private async Task RequireSoundAsync(CancellationToken cancellationToken)
+    {
+        var known = writer.Known;
+        try
+        {
+            var (epoch, seq) = await ledger.Reader.RequireSoundAsync(cancellationToken);
+            if (epoch == known.Epoch && seq < known.Seq) throw new Refusal(Reason.LedgerNeedsRecovery);
+            writer.Saw(epoch, seq);
+        }
+        catch (Refusal)
+        {
+            await ledger.Reader.ReportLossAsync(new Revision(known.Epoch, known.Seq, default), 0, cancellationToken);
+            throw;
+        }
     }
 
     private async Task CompareClocksAsync(CancellationToken cancellationToken)

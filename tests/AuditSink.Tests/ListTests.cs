@@ -100,28 +100,36 @@ public sealed class ListTests
     [Fact]
     public async Task Payloads_are_for_those_who_may_read_them()
     {
-        var keys = Path.Combine(Directory.CreateTempSubdirectory("claw-audit-keys-").FullName, "keys.json");
-        string Hash(string key) => Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(key)));
-        await File.WriteAllTextAsync(keys, $$"""
-            [{"name":"auditor","sha256":"{{Hash("clawadm_auditor")}}","scopes":["audit:read"]},
-             {"name":"reader","sha256":"{{Hash("clawadm_reader")}}","scopes":["audit:read","audit:payload"]},
-             {"name":"revoker","sha256":"{{Hash("clawadm_revoker")}}","scopes":["tokens:revoke"]}]
-            """);
-        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(keys, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        await using var audit = await AuditFixture.StartAsync(settings: new Dictionary<string, string?> { ["CLAW_ADMIN_KEYS_FILE"] = keys, ["SCOPE_ADMIN_KEY"] = null });
-        await audit.Issuer.AppendEventsAsync(AuditFixture.Request(Epoch, 1, 1));
+        var folder = Directory.CreateTempSubdirectory("claw-audit-keys-").FullName;
+        var keys = Path.Combine(folder, "keys.json");
+        try
+        {
+            string Hash(string key) => Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(key)));
+            await File.WriteAllTextAsync(keys, $$"""
+                [{"name":"auditor","sha256":"{{Hash("clawadm_auditor")}}","scopes":["audit:read"]},
+                 {"name":"reader","sha256":"{{Hash("clawadm_reader")}}","scopes":["audit:read","audit:payload"]},
+                 {"name":"revoker","sha256":"{{Hash("clawadm_revoker")}}","scopes":["tokens:revoke"]}]
+                """);
+            if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(keys, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            await using var audit = await AuditFixture.StartAsync(settings: new Dictionary<string, string?> { ["CLAW_ADMIN_KEYS_FILE"] = keys, ["SCOPE_ADMIN_KEY"] = null });
+            await audit.Issuer.AppendEventsAsync(AuditFixture.Request(Epoch, 1, 1));
 
-        var auditor = Assert.Single(await audit.ListAsync(client: new(audit.Process.Channel("clawadm_auditor").Calls)));
-        var reader = Assert.Single(await audit.ListAsync(client: new(audit.Process.Channel("clawadm_reader").Calls)));
-        var op = Assert.Single(await audit.ListAsync(client: new(audit.Process.ServiceChannel("operator").Calls)));
+            var auditor = Assert.Single(await audit.ListAsync(client: new(audit.Process.Channel("clawadm_auditor").Calls)));
+            var reader = Assert.Single(await audit.ListAsync(client: new(audit.Process.Channel("clawadm_reader").Calls)));
+            var op = Assert.Single(await audit.ListAsync(client: new(audit.Process.ServiceChannel("operator").Calls)));
 
-        Assert.True(auditor.Payload.IsEmpty && auditor.Salt.IsEmpty);
-        Assert.False(auditor.LeafHash.IsEmpty || auditor.Commitment.IsEmpty);
-        Assert.Equal(AuditFixture.Event(1).Payload, reader.Payload);
-        Assert.Equal(32, reader.Salt.Length);
-        Assert.Equal(reader, op);
-        foreach (var client in (AuditService.AuditServiceClient[])[new(audit.Process.Channel("clawadm_revoker").Calls), new(audit.Process.ServiceChannel("verifier").Calls), new(audit.Process.ServiceChannel("edge").Calls), new(audit.Process.Channel(null).Calls)])
-            await Assert.ThrowsAsync<Refusal>(async () => await client.ListEventsAsync(new ListEventsRequest()));
+            Assert.True(auditor.Payload.IsEmpty && auditor.Salt.IsEmpty);
+            Assert.False(auditor.LeafHash.IsEmpty || auditor.Commitment.IsEmpty);
+            Assert.Equal(AuditFixture.Event(1).Payload, reader.Payload);
+            Assert.Equal(32, reader.Salt.Length);
+            Assert.Equal(reader, op);
+            foreach (var client in (AuditService.AuditServiceClient[])[new(audit.Process.Channel("clawadm_revoker").Calls), new(audit.Process.ServiceChannel("verifier").Calls), new(audit.Process.ServiceChannel("edge").Calls), new(audit.Process.Channel(null).Calls)])
+                await Assert.ThrowsAsync<Refusal>(async () => await client.ListEventsAsync(new ListEventsRequest()));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     [Theory]

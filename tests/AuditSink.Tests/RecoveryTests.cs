@@ -80,9 +80,12 @@ public sealed class RecoveryTests
         await Eventually.HoldsAsync("the Introspector has left what it knows", async () => await suite.Ledger.ScalarAsync<long>("SELECT count(*) FROM ledger.remembered") == 1);
         await suite.StartSinkAgainAsync();
 
-        var report = await suite.RecoverAsync();
+        // Whether a revocation is all that was lost nobody can say.
+        Assert.Contains("neither this ledger nor the audit log has", (await Assert.ThrowsAsync<Refusal>(() => suite.RecoverAsync())).Sentence, StringComparison.Ordinal);
 
-        Assert.Equal((0, 1), (report.Replayed.Count, report.Remembered));
+        var report = await suite.RecoverAsync(acceptLost: true);
+
+        Assert.Equal((0, 1, true), (report.Replayed.Count, report.Remembered, report.Lost > 0));
         // One that begins only now, and knows nothing but the recovered ledger.
         await suite.AddIntrospectorAsync();
         Assert.True((await suite.IntrospectAsync(token, suite.Introspectors[^1])).Revoked);
@@ -108,7 +111,7 @@ public sealed class RecoveryTests
         await wire!.CutAsync();
         await backup.RestoreAsync();
         await suite.StartSinkAgainAsync();
-        Assert.Equal(0, (await suite.RecoverAsync()).Remembered);       // nobody was there to say so
+        Assert.Equal(0, (await suite.RecoverAsync(acceptLost: true)).Remembered);       // nobody was there to say so
 
         wire.Mend();
         await suite.WaitUntilServedAsync();
@@ -139,6 +142,28 @@ public sealed class RecoveryTests
         await suite.RecoverAsync();
         await suite.WaitUntilServedAsync();
         Assert.True((await suite.IntrospectAsync(token)).Active);
+    }
+
+    [Fact]
+    public async Task Where_even_an_earlier_recovery_was_lost_revoking_everything_still_brings_the_suite_back()
+    {
+        await using var suite = await Suite.StartAsync();
+        await using var backup = await DatabaseBackup.TakeAsync(suite.Ledger.Database);
+        await suite.WaitUntilServedAsync();
+        await RelayTests.WaitUntilRelayedAsync(suite.Audit, suite.Ledger);
+        await suite.RecoverAsync();                                         // a drill
+        await suite.WaitUntilServedAsync();
+        var token = await suite.IssueAsync();
+        await RelayTests.WaitUntilRelayedAsync(suite.Audit, suite.Ledger);
+        await backup.RestoreAsync();
+        await Suite.WaitUntilRefusedAsync(Reason.LedgerNeedsRecovery, () => suite.IssueAsync());
+
+        await suite.RevokeAllAsync(Guid.Parse(token.Epoch));
+
+        await suite.WaitUntilServedAsync();
+        Assert.True((await suite.IntrospectAsync(token)).Revoked);
+        await RelayTests.WaitUntilRelayedAsync(suite.Audit, suite.Ledger);
+        Assert.Equal(3, (await suite.Audit.ListAsync()).Select(e => e.Epoch).Distinct().Count());
     }
 
     [Fact]
@@ -240,7 +265,7 @@ public sealed class RecoveryTests
         }
 
         /// <summary>As `claw ledger recover` does it.</summary>
-        public async Task<RecoveryReport> RecoverAsync()
+        public async Task<RecoveryReport> RecoverAsync(bool acceptLost = false)
         {
             await using var admin = Admin();
             var recovery = new LedgerRecovery(admin);
@@ -248,14 +273,14 @@ public sealed class RecoveryTests
             var entries = (await Audit.ListAsync(ascending: false)).Select(e => new AuditedEvent(
                 Guid.Parse(e.Epoch), new Seq(e.Seq), e.Kind, e.RecordedAt.ToDateTimeOffset(), e.Payload.ToByteArray(), e.Keys.TokenHash.IsEmpty ? null : e.Keys.TokenHash.ToByteArray(),
                 e.Keys.Subject.Length == 0 ? null : e.Keys.Subject, new Correlation(TraceId: e.Keys.TraceId))).ToList();
-            var after = entries.TakeWhile(e => e.Epoch != state.Epoch || e.Seq > state.Seq).ToList();
-            return await recovery.ReplayAsync(new AuditedTail(entries.ElementAtOrDefault(after.Count), [.. after.AsEnumerable().Reverse()]), false, false, CancellationToken.None);
+            var after = entries.TakeWhile(e => !state.Reaches(e.Epoch, e.Seq)).ToList();
+            return await recovery.ReplayAsync(new AuditedTail(entries.ElementAtOrDefault(after.Count), [.. after.AsEnumerable().Reverse()]), nothingLost: false, acceptLost, CancellationToken.None);
         }
 
-        public async Task RevokeAllAsync()
+        public async Task RevokeAllAsync(Guid? audited = null)
         {
             await using var admin = Admin();
-            await new LedgerRecovery(admin).RevokeAllAsync(CancellationToken.None);
+            await new LedgerRecovery(admin).RevokeAllAsync(audited, CancellationToken.None);
         }
 
         public Task WaitUntilServedAsync() => Eventually.HoldsAsync("everybody serves", async () =>

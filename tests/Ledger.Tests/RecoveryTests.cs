@@ -71,6 +71,119 @@ public sealed class RecoveryTests
         Assert.Equal(1, await ledger.ScalarAsync<long>("SELECT seq FROM ledger.head"));
     }
 
+    [Fact]
+    public async Task A_writer_that_recorded_nothing_notices_by_what_it_saw()
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        var idle = await ledger.StartWriterAsync();
+        await using var backup = await DatabaseBackup.TakeAsync(ledger.Database);
+        var mint = await RecordAsync(ledger, Acts.Mint());
+        idle.Saw(mint.Epoch, mint.Seq);
+        idle.Saw(mint.Epoch, new Seq(1));           // what was read earlier and arrives later
+        Assert.Equal((mint.Epoch, mint.Seq), idle.Known);
+        await backup.RestoreAsync();
+
+        Assert.Equal(Reason.LedgerNeedsRecovery, await RefusedAsync(idle, Acts.Mint()));
+        Assert.Equal(1, await ledger.ScalarAsync<long>("SELECT seq FROM ledger.head"));
+        Assert.Equal(mint.Seq.Value, await ledger.ScalarAsync<long>("SELECT seq FROM ledger.seen"));
+    }
+
+    [Fact]
+    public async Task Acts_that_are_in_neither_the_ledger_nor_the_log_are_not_passed_over_in_silence()
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        await MintAsync(ledger);
+        await using var backup = await DatabaseBackup.TakeAsync(ledger.Database);
+        await MintAsync(ledger);
+        await MintAsync(ledger);
+        await backup.RestoreAsync();
+        Assert.Equal(Reason.LedgerNeedsRecovery, await RefusedAsync(ledger.Writer, Acts.Mint()));
+        var tail = await TailAsync(ledger, backup);
+        var recovery = new LedgerRecovery(ledger.Admin);
+
+        // The log got one of the two; or it went back with the ledger and ends where that does.
+        foreach (var after in (IReadOnlyList<AuditedEvent>[])[[tail.After[0]], []])
+        {
+            foreach (bool nothingLost in (bool[])[false, true])
+            {
+                var refusal = await Assert.ThrowsAsync<Refusal>(() => recovery.ReplayAsync(tail with { After = after }, nothingLost, acceptLostEffects: false, CancellationToken.None));
+                Assert.Contains($"acts were recorded up to 4, and neither this ledger nor the audit log has any after {2 + after.Count}", refusal.Sentence, StringComparison.Ordinal);
+            }
+        }
+
+        var report = await recovery.ReplayAsync(tail with { After = [tail.After[0]] }, nothingLost: false, acceptLostEffects: true, CancellationToken.None);
+        Assert.Equal((1L, 3L), (report.Lost, report.PreviousLastSeq.Value));
+        Assert.Equal(0L, await ledger.ScalarAsync<long>("SELECT count(*) FROM ledger.seen"));
+        Assert.Empty(await LedgerChecks.FindViolationsAsync(ledger));
+    }
+
+    [Fact]
+    public async Task What_the_log_gives_back_in_full_is_not_lost_whoever_saw_it()
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        await using var backup = await DatabaseBackup.TakeAsync(ledger.Database);
+        await MintAsync(ledger);
+        await backup.RestoreAsync();
+        Assert.Equal(Reason.LedgerNeedsRecovery, await RefusedAsync(ledger.Writer, Acts.Mint()));
+
+        var report = await new LedgerRecovery(ledger.Admin).ReplayAsync(await TailAsync(ledger, backup), nothingLost: false, acceptLostEffects: false, CancellationToken.None);
+
+        Assert.Equal((0L, 2L), (report.Lost, report.PreviousLastSeq.Value));
+    }
+
+    [Fact]
+    public async Task A_ledger_that_failed_over_twice_without_an_act_between_is_recovered_twice()
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        var recovery = new LedgerRecovery(ledger.Admin);
+        var tail = new AuditedTail(await FirstAsync(ledger), []);
+        await ledger.ExecuteAsync("UPDATE ledger.head SET timeline = timeline + 1");
+        var first = await recovery.ReplayAsync(tail, nothingLost: false, acceptLostEffects: false, CancellationToken.None);
+        await ledger.ExecuteAsync("UPDATE ledger.head SET timeline = timeline + 1");
+
+        // The log has nothing of the epoch that is now to be continued.
+        var state = await recovery.BeginAsync(CancellationToken.None);
+        Assert.Equal(first.Epoch, state.Epoch);
+        Assert.True(state.Reaches(tail.Anchor!.Epoch, tail.Anchor.Seq));
+        Assert.False(state.Reaches(tail.Anchor.Epoch, new Seq(2)));
+        var second = await recovery.ReplayAsync(tail, nothingLost: false, acceptLostEffects: false, CancellationToken.None);
+
+        Assert.Equal((first.Epoch, 1L), (second.PreviousEpoch, second.PreviousLastSeq.Value));
+        Assert.True(await new LedgerReader(ledger.Admin).ContinuesAsync(tail.Anchor.Epoch, CancellationToken.None));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_backup_from_before_an_earlier_recovery_becomes_the_continuation_of_every_epoch_there_was(bool revokeAll)
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        var recovery = new LedgerRecovery(ledger.Admin);
+        await using var backup = await DatabaseBackup.TakeAsync(ledger.Database);
+        var one = await RecordAsync(ledger, Acts.Mint());
+        var log = await LogAsync(ledger.Admin);
+        var middle = await recovery.ReplayAsync(new AuditedTail(log[^1], []), nothingLost: false, acceptLostEffects: false, CancellationToken.None);
+        var two = await RecordAsync(ledger, Acts.Mint());
+        Assert.Equal((middle.Epoch, 3L), (two.Epoch, two.Seq.Value));
+        log = [.. log, (await LogAsync(ledger.Admin))[^1]];
+        await backup.RestoreAsync();
+        var state = await recovery.BeginAsync(CancellationToken.None);
+        Assert.Equal((one.Epoch, 1L), (state.Epoch, state.Seq.Value));
+
+        var report = revokeAll
+            ? await recovery.RevokeAllAsync(middle.Epoch, CancellationToken.None)
+            : await recovery.ReplayAsync(new AuditedTail(log[0], [.. log.Skip(1)]), nothingLost: false, acceptLostEffects: false, CancellationToken.None);
+
+        Assert.Equal((middle.Epoch, revokeAll ? 1L : 3L), (report.PreviousEpoch, report.PreviousLastSeq.Value));
+        // Whoever followed either of them goes on, the audit log's relay too.
+        var reader = new LedgerReader(ledger.Admin);
+        foreach (var former in (Guid[])[one.Epoch, middle.Epoch]) Assert.True(await reader.ContinuesAsync(former, CancellationToken.None));
+        Assert.Equal(one.Epoch, await reader.FindFirstEpochAsync(CancellationToken.None));
+        Assert.Equal((report.Epoch, report.PreviousLastSeq), await reader.FindSuccessorAsync(middle.Epoch, CancellationToken.None));
+        Assert.Equal((middle.Epoch, new Seq(revokeAll ? 1 : 2)), await reader.FindSuccessorAsync(one.Epoch, CancellationToken.None));
+        Assert.Equal(Verdict.Recorded, (await AppendAsync(ledger.Writer, Acts.Revoke(TokenHash.Of("x")))).Verdict);
+    }
+
     [Theory]
     [InlineData("system_identifier = system_identifier + 1", "another cluster")]
     [InlineData("timeline = timeline + 1", "another timeline")]
@@ -87,7 +200,7 @@ public sealed class RecoveryTests
         Assert.Contains(why, (await reader.ReadSnapshotAsync(CancellationToken.None)).Unsound, StringComparison.Ordinal);
         Assert.Equal(Reason.LedgerNeedsRecovery, (await Assert.ThrowsAsync<Refusal>(() => reader.RequireSoundAsync(CancellationToken.None))).Reason);
 
-        await new LedgerRecovery(ledger.Admin).RevokeAllAsync(CancellationToken.None);
+        await new LedgerRecovery(ledger.Admin).RevokeAllAsync(audited: null, CancellationToken.None);
         Assert.Null((await reader.PollAsync(default, CancellationToken.None)).Unsound);
         await RecordAsync(ledger, Acts.Revoke(TokenHash.Of("x")));
     }
@@ -101,7 +214,7 @@ public sealed class RecoveryTests
         await RecordAsync(ledger, Acts.Mint(issuedAt: lostIat));
         await backup.RestoreAsync();
 
-        var report = await new LedgerRecovery(ledger.Admin).RevokeAllAsync(CancellationToken.None);
+        var report = await new LedgerRecovery(ledger.Admin).RevokeAllAsync(audited: null, CancellationToken.None);
 
         Assert.True(report.RevokedAll);
         long cut = await ledger.ScalarAsync<long>($"SELECT cut FROM ledger.blocked_groups WHERE kind = {(int)RevocationKind.Everything} AND NOT blocked");
@@ -117,7 +230,7 @@ public sealed class RecoveryTests
     {
         await using var ledger = await LedgerFixture.StartAsync();
         await RecordAsync(ledger, Acts.Block(Everything));
-        await new LedgerRecovery(ledger.Admin).RevokeAllAsync(CancellationToken.None);
+        await new LedgerRecovery(ledger.Admin).RevokeAllAsync(audited: null, CancellationToken.None);
         Assert.Equal(Verdict.Blocked, (await AppendAsync(ledger.Writer, Acts.Mint())).Verdict);
     }
 
@@ -266,6 +379,13 @@ public sealed class RecoveryTests
         var all = page.Events.Select(e => Audited(page.Epoch, e)).ToList();
         long end = await ledger.ScalarAsync<long>("SELECT seq FROM ledger.head");
         return new AuditedTail(all.Single(e => e.Seq.Value == end), [.. all.Where(e => e.Seq.Value > end)]);
+    }
+
+    /// <summary>All of it, as an audit log has it that got everything; of one epoch.</summary>
+    private static async Task<IReadOnlyList<AuditedEvent>> LogAsync(NpgsqlDataSource ledger)
+    {
+        var page = await new LedgerReader(ledger).ReadEventsAsync(default, int.MaxValue, CancellationToken.None);
+        return [.. page.Events.Select(e => Audited(page.Epoch, e))];
     }
 
     private static async Task<AuditedEvent> FirstAsync(LedgerFixture ledger)

@@ -15,4 +15,15 @@ public static class Eventually
             await Task.Yield();
         }
     }
+
+    /// <summary>Returns what came as soon as it is not null.</summary>
+    /// <param name="most">Default 20 s.</param>
+    /// <exception cref="TimeoutException">Nothing came within that time.</exception>
+    public static async Task<T> OfAsync<T>(string what, Func<Task<T?>> ask, TimeSpan? most = null)
+        where T : class
+    {
+        T? came = null;
+        await HoldsAsync(what, async () => (came = await ask()) is not null, most);
+        return came!;
+    }
 }

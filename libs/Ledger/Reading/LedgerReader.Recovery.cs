@@ -5,11 +5,14 @@ namespace ClawBureau.Ledger.Reading;
 
 public sealed partial class LedgerReader
 {
+    /// <returns>How far the ledger goes.</returns>
     /// <exception cref="Refusal">LEDGER_NEEDS_RECOVERY: nothing may rest on this ledger until it is recovered.</exception>
-    public async Task RequireSoundAsync(CancellationToken cancellationToken)
+    public async Task<(Guid Epoch, Seq Seq)> RequireSoundAsync(CancellationToken cancellationToken)
     {
-        await using var command = database.CreateCommand("SELECT ledger.unsound(h) FROM ledger.head h");
-        if (await command.ExecuteScalarAsync(cancellationToken) is string why) throw new Refusal(Reason.LedgerNeedsRecovery, inner: new InvalidOperationException(why));
+        await using var command = database.CreateCommand("SELECT epoch, seq, ledger.unsound(h) AS unsound FROM ledger.head h");
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        if (!await reader.ReadAsync(cancellationToken)) throw new InvalidOperationException("ledger.head has no row");
+        return ReadUnsound(reader) is { } why ? throw new Refusal(Reason.LedgerNeedsRecovery, inner: new InvalidOperationException(why)) : (reader.GetGuid(0), new Seq(reader.GetInt64(1)));
     }
 
     /// <summary>True when recovery made of one epoch, in one step or several, the one that the ledger has now.</summary>

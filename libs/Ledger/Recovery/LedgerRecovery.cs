@@ -4,15 +4,21 @@ using Npgsql;
 namespace ClawBureau.Ledger.Recovery;
 
 /// <summary>Where a ledger stands that is to be recovered.</summary>
+/// <param name="Epochs">Its epochs, each with its last act: a log may have nothing yet of the present one.</param>
 /// <param name="Unsound">Why it serves nobody; null: nothing is known to be wrong with it.</param>
-public sealed record LedgerState(Guid Epoch, Seq Seq, string? Unsound);
+public sealed record LedgerState(Guid Epoch, Seq Seq, IReadOnlyDictionary<Guid, Seq> Epochs, string? Unsound)
+{
+    /// <summary>True when an act under this number of this epoch would be one of its own.</summary>
+    public bool Reaches(Guid epoch, Seq seq) => Epochs.TryGetValue(epoch, out var last) && seq <= last;
+}
 
 /// <summary>What recovery did.</summary>
 /// <param name="Replayed">Events of the audit log that were made to hold again, by kind.</param>
 /// <param name="NotReapplied">Of these, events that stand in the ledger again but whose effect has to be brought about anew.</param>
 /// <param name="Remembered">Revocations that only followers still knew.</param>
+/// <param name="Lost">Acts that were recorded once and are in neither the ledger nor the log.</param>
 public sealed record RecoveryReport(
-    Guid Epoch, Guid PreviousEpoch, Seq PreviousLastSeq, IReadOnlyDictionary<string, int> Replayed, IReadOnlyDictionary<string, int> NotReapplied, int Remembered, bool RevokedAll);
+    Guid Epoch, Guid PreviousEpoch, Seq PreviousLastSeq, IReadOnlyDictionary<string, int> Replayed, IReadOnlyDictionary<string, int> NotReapplied, int Remembered, long Lost, bool RevokedAll);
 
 /// <summary>
 /// Brings a restored, failed-over or rolled-back ledger back into service (DESIGN "Epoch"). All in one transaction, under the
@@ -42,9 +48,16 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
             WITH was AS (SELECT ledger.unsound(h) AS why FROM ledger.head h)
             UPDATE ledger.head h SET needs_recovery = coalesce(w.why, 'recovery has begun') FROM was w RETURNING h.epoch, h.seq, w.why
             """);
-        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-        if (!await reader.ReadAsync(cancellationToken)) throw new InvalidOperationException("ledger.head has no row");
-        return new LedgerState(reader.GetGuid(0), new Seq(reader.GetInt64(1)), reader.IsDBNull(2) ? null : reader.GetString(2));
+        Guid epoch;
+        Seq seq;
+        string? unsound;
+        await using (var reader = await command.ExecuteReaderAsync(cancellationToken))
+        {
+            if (!await reader.ReadAsync(cancellationToken)) throw new InvalidOperationException("ledger.head has no row");
+            (epoch, seq, unsound) = (reader.GetGuid(0), new Seq(reader.GetInt64(1)), reader.IsDBNull(2) ? null : reader.GetString(2));
+        }
+        await using var connection = await admin.OpenConnectionAsync(cancellationToken);
+        return new LedgerState(epoch, seq, await ReadEpochsAsync(connection, cancellationToken), unsound);
     }
 
     /// <summary>Takes back what <see cref="BeginAsync"/> said of a ledger nothing is wrong with.</summary>
@@ -56,42 +69,64 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
 
     /// <summary>Recovers with what the audit log has.</summary>
     /// <param name="nothingLost">The operator knows that the database is complete, also where the log is behind it.</param>
-    /// <param name="acceptLostEffects">Events whose effect cannot be made to hold from what is audited are recorded all the same.</param>
+    /// <param name="acceptLostEffects">
+    /// Events whose effect cannot be made to hold from what is audited are recorded all the same; acts that are neither in the
+    /// ledger nor in the log stay lost, but for what followers know of them.
+    /// </param>
     /// <exception cref="Refusal">LEDGER_NEEDS_RECOVERY: the log does not continue this ledger, or not all of it can be made to hold; nothing was changed.</exception>
     public Task<RecoveryReport> ReplayAsync(AuditedTail tail, bool nothingLost, bool acceptLostEffects, CancellationToken cancellationToken) => RunAsync(async (connection, state) =>
     {
         await RequireCommonAsync(connection, tail, state, nothingLost, cancellationToken);
         var replay = new EventReplay(connection, state.Head, state.RevocationSeq);
-        foreach (var audited in tail.After) await replay.ApplyAsync(audited, cancellationToken);
+        var epoch = state.Epoch;
+        foreach (var audited in tail.After)
+        {
+            if (audited.Epoch != epoch && !state.Epochs.ContainsKey(audited.Epoch)) await ContinueAsync(connection, audited.Epoch, epoch, replay.Seq, revokedAll: false, cancellationToken);
+            epoch = audited.Epoch;
+            await replay.ApplyAsync(audited, cancellationToken);
+        }
         if (replay.NotReapplied.Count > 0 && !acceptLostEffects)
             throw Refused(
                 $"the audit log has acts whose effect cannot be made to hold from it ({string.Join(", ", replay.NotReapplied.Select(k => $"{k.Value} {k.Key}"))}): " +
                 "say --accept-lost-effects and do them again, or --revoke-all");
+        if (await ReadSeenAsync(connection, epoch, cancellationToken) is var seen && seen > replay.Seq && !acceptLostEffects)
+            throw Refused(
+                $"acts were recorded up to {seen}, and neither this ledger nor the audit log has any after {replay.Seq}: --accept-lost-effects goes on without them, " +
+                "keeping what followers know of their revocations; --revoke-all revokes everything issued so far");
         await replay.FinishAsync(cancellationToken);
-        return (tail.After.Count > 0 ? tail.After[^1].Epoch : state.Epoch, replay.Seq, replay.Replayed, replay.NotReapplied, replay.RevocationSeq);
+        return new BroughtBack(epoch, replay.Seq, replay.RevocationSeq, replay.Replayed, replay.NotReapplied);
     }, revokeAll: false, cancellationToken);
 
-    /// <summary>Recovers without the audit log: nothing issued so far is valid any more.</summary>
-    public Task<RecoveryReport> RevokeAllAsync(CancellationToken cancellationToken) => RunAsync((_, state) =>
-        Task.FromResult<(Guid, Seq, IReadOnlyDictionary<string, int>, IReadOnlyDictionary<string, int>, RevocationSeq)>(
-            (state.Epoch, state.Head, new Dictionary<string, int>(), new Dictionary<string, int>(), state.RevocationSeq)), revokeAll: true, cancellationToken);
+    /// <summary>Recovers without what the audit log has: nothing issued so far is valid any more.</summary>
+    /// <param name="audited">The epoch that the audit log is in, which the new one then continues for it too; null: nobody could say.</param>
+    public Task<RecoveryReport> RevokeAllAsync(Guid? audited, CancellationToken cancellationToken) => RunAsync(async (connection, state) =>
+    {
+        var epoch = audited ?? state.Epoch;
+        // One that this ledger has lost, or never had: from here on it counts as this ledger's.
+        if (!state.Epochs.ContainsKey(epoch)) await ContinueAsync(connection, epoch, state.Epoch, state.Head, revokedAll: true, cancellationToken);
+        else epoch = state.Epoch;
+        return new BroughtBack(epoch, state.Head, state.RevocationSeq, new Dictionary<string, int>(), new Dictionary<string, int>());
+    }, revokeAll: true, cancellationToken);
 
-    private sealed record State(Guid Epoch, Seq Head, RevocationSeq RevocationSeq);
+    private sealed record State(Guid Epoch, Seq Head, RevocationSeq RevocationSeq, IReadOnlyDictionary<Guid, Seq> Epochs);
 
-    private async Task<RecoveryReport> RunAsync(
-        Func<NpgsqlConnection, State, Task<(Guid Epoch, Seq Last, IReadOnlyDictionary<string, int> Replayed, IReadOnlyDictionary<string, int> NotReapplied, RevocationSeq LastRevocation)>> bringBack,
-        bool revokeAll, CancellationToken cancellationToken)
+    /// <summary>Where the ledger stands before its new epoch.</summary>
+    private sealed record BroughtBack(Guid Epoch, Seq Last, RevocationSeq LastRevocation, IReadOnlyDictionary<string, int> Replayed, IReadOnlyDictionary<string, int> NotReapplied);
+
+    private async Task<RecoveryReport> RunAsync(Func<NpgsqlConnection, State, Task<BroughtBack>> bringBack, bool revokeAll, CancellationToken cancellationToken)
     {
         await using var connection = await admin.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         State state;
-        await using (var command = new NpgsqlCommand("SELECT epoch, seq, revocation_seq, pg_is_in_recovery() FROM ledger.head FOR UPDATE", connection))
+        await using (var command = new NpgsqlCommand("SELECT epoch, seq, revocation_seq FROM ledger.head FOR UPDATE", connection))
         await using (var reader = await command.ExecuteReaderAsync(cancellationToken))
         {
             if (!await reader.ReadAsync(cancellationToken)) throw new InvalidOperationException("ledger.head has no row");
-            state = new State(reader.GetGuid(0), new Seq(reader.GetInt64(1)), new RevocationSeq(reader.GetInt64(2)));
+            state = new State(reader.GetGuid(0), new Seq(reader.GetInt64(1)), new RevocationSeq(reader.GetInt64(2)), new Dictionary<Guid, Seq>());
         }
-        var (lastEpoch, last, replayed, notReapplied, lastRevocation) = await bringBack(connection, state);     // 1
+        state = state with { Epochs = await ReadEpochsAsync(connection, cancellationToken) };
+        var (lastEpoch, last, lastRevocation, replayed, notReapplied) = await bringBack(connection, state);     // 1
+        long lost = Math.Max(0, (await ReadSeenAsync(connection, lastEpoch, cancellationToken)).Value - last.Value);
 
         var epoch = Guid.NewGuid();                                                                             // 2
         await ExecuteAsync(connection, """
@@ -100,8 +135,7 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
                    system_identifier = (SELECT c.system_identifier FROM pg_control_system() c),
                    timeline = ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
             """, cancellationToken, epoch, ControlSeqStride, (long)ClockSkew);
-        await ExecuteAsync(connection, "INSERT INTO ledger.recoveries (epoch, previous_epoch, previous_last_seq, revoked_all, recovered_at) VALUES ($1, $2, $3, $4, clock_timestamp())",
-            cancellationToken, epoch, lastEpoch, last.Value, revokeAll);
+        await ContinueAsync(connection, epoch, lastEpoch, last, revokeAll, cancellationToken);
 
         var (remembered, again) = await ReadRememberedAsync(connection, state.Epoch, lastRevocation, cancellationToken);     // 3
         await RecordAsync(connection, again, cancellationToken);
@@ -113,8 +147,35 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
             await RecordAsync(connection, [new LiftBlockAct { Caller = Caller, Correlation = Correlation.None, Group = everything, Reason = reason }], cancellationToken);
         }
         await ExecuteAsync(connection, "DELETE FROM ledger.remembered", cancellationToken);
+        await ExecuteAsync(connection, "DELETE FROM ledger.seen", cancellationToken);
         await transaction.CommitAsync(cancellationToken);
-        return new RecoveryReport(epoch, lastEpoch, last, replayed, notReapplied, remembered, revokeAll);
+        return new RecoveryReport(epoch, lastEpoch, last, replayed, notReapplied, remembered, lost, revokeAll);
+    }
+
+    private static Task ContinueAsync(NpgsqlConnection connection, Guid epoch, Guid previous, Seq previousLast, bool revokedAll, CancellationToken cancellationToken) =>
+        ExecuteAsync(connection, "INSERT INTO ledger.recoveries (epoch, previous_epoch, previous_last_seq, revoked_all, recovered_at) VALUES ($1, $2, $3, $4, clock_timestamp())",
+            cancellationToken, epoch, previous, previousLast.Value, revokedAll);
+
+    private static async Task<IReadOnlyDictionary<Guid, Seq>> ReadEpochsAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    {
+        await using var command = new NpgsqlCommand("""
+            WITH RECURSIVE chain AS (
+              SELECT h.epoch, h.seq FROM ledger.head h
+              UNION SELECT r.previous_epoch, r.previous_last_seq FROM ledger.recoveries r JOIN chain c USING (epoch)
+            )
+            SELECT epoch, seq FROM chain
+            """, connection);
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        var epochs = new Dictionary<Guid, Seq>();
+        while (await reader.ReadAsync(cancellationToken)) epochs.Add(reader.GetGuid(0), new Seq(reader.GetInt64(1)));
+        return epochs;
+    }
+
+    /// <summary>How far anybody saw an epoch go who found it shorter afterwards; 0: nobody did.</summary>
+    private static async Task<Seq> ReadSeenAsync(NpgsqlConnection connection, Guid epoch, CancellationToken cancellationToken)
+    {
+        await using var command = new NpgsqlCommand("SELECT coalesce(max(seq), 0) FROM ledger.seen WHERE epoch = $1", connection) { Parameters = { new() { Value = epoch } } };
+        return new Seq((long)(await command.ExecuteScalarAsync(cancellationToken))!);
     }
 
     /// <summary>The log goes on from this very ledger: their newest common event is one event.</summary>
@@ -124,7 +185,7 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
         {
             await using var command = new NpgsqlCommand("SELECT 1 FROM ledger.events WHERE seq = $1 AND payload = $2 AND recorded_at = $3", connection)
             { Parameters = { new() { Value = anchor.Seq.Value }, new() { Value = anchor.Payload }, new() { Value = anchor.RecordedAt.UtcDateTime } } };
-            if (anchor.Epoch != state.Epoch || await command.ExecuteScalarAsync(cancellationToken) is null)
+            if (!state.Epochs.ContainsKey(anchor.Epoch) || await command.ExecuteScalarAsync(cancellationToken) is null)
                 throw Refused($"event {anchor.Seq} of this ledger is not the one the audit log has under that number: acts were recorded here after the restore, or it is another ledger's log. --revoke-all recovers without the log");
         }
         else if (state.Head.Value > 0)
