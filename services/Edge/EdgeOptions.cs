@@ -27,6 +27,9 @@ public sealed class EdgeOptions
     /// <summary>CLAW_VERIFIER: the same of the Verifier. Without it /v1/verify answers 503 DEPENDENCY_NOT_CONFIGURED.</summary>
     public PeerAddresses? Verifier { get; init; }
 
+    /// <summary>CLAW_AUDIT_SINK: the same of the AuditSink. Without it /v1/audit answers 503 AUDIT_NOT_CONFIGURED.</summary>
+    public PeerAddresses? AuditSink { get; init; }
+
     /// <summary>CLAW_EDGE_HTTP: a loopback address for plain HTTP, such as http://127.0.0.1:7405, for browsers and curl on this machine. Default none.</summary>
     public IPEndPoint? PlainHttp { get; init; }
 
@@ -54,6 +57,7 @@ public sealed class EdgeOptions
         Issuer = PeerAddresses.Require(settings, "CLAW_ISSUER", "to the Issuer's address, such as https://127.0.0.1:7410"),
         Introspector = PeerAddresses.Require(settings, "CLAW_INTROSPECTOR", "to the Introspector's address, such as https://127.0.0.1:7420"),
         Verifier = PeerAddresses.Read(settings, "CLAW_VERIFIER"),
+        AuditSink = PeerAddresses.Read(settings, "CLAW_AUDIT_SINK"),
         PlainHttp = settings.Text("CLAW_EDGE_HTTP") is { } plain ? ToPlainHttp(plain) : null,
         ProtectedAuth = settings.Text("SCOPE_PROTECTED_AUTH_MODE") == "admin_token" ? ProtectedAuthMode.AdminToken : ProtectedAuthMode.CanonicalCst,
         IsIntrospectionPublic = settings.Choice("SCOPE_INTROSPECT_AUTH", IntrospectAuth.Public) == IntrospectAuth.Public,

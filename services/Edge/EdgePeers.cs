@@ -1,5 +1,6 @@
 using ClawBureau.Hosting;
 using ClawBureau.Hosting.Peers;
+using ClawBureau.Protos.Audit.V1;
 using ClawBureau.Protos.Control.V1;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Protos.Introspection.V1;
@@ -20,6 +21,7 @@ public sealed class EdgePeers : IDisposable
 {
     private readonly List<PeerChannel> _channels = [];
     private readonly VerificationService.VerificationServiceClient? _verification;
+    private readonly AuditService.AuditServiceClient? _audit;
 
     /// <exception cref="StartRefused">A certificate is missing or unusable.</exception>
     public EdgePeers(EdgeOptions edge, ProcessOptions process, TimeProvider time, ILogger<PeerChannel> log)
@@ -43,6 +45,7 @@ public sealed class EdgePeers : IDisposable
         Introspection = new(introspector);
         Feed = new(introspector);
         if (edge.Verifier is { } verifier) _verification = new(Open(verifier));
+        if (edge.AuditSink is { } sink) _audit = new(Open(sink));
 
         CallInvoker Open(PeerAddresses addresses)
         {
@@ -65,6 +68,9 @@ public sealed class EdgePeers : IDisposable
     /// <exception cref="Refusal">DEPENDENCY_NOT_CONFIGURED: there is no Verifier.</exception>
     public VerificationService.VerificationServiceClient Verification =>
         _verification ?? throw new Refusal(Reason.DependencyNotConfigured, "CLAW_VERIFIER is not configured");
+
+    /// <exception cref="Refusal">AUDIT_NOT_CONFIGURED: there is no AuditSink.</exception>
+    public AuditService.AuditServiceClient Audit => _audit ?? throw new Refusal(Reason.AuditNotConfigured, "CLAW_AUDIT_SINK is not configured");
 
     public void Dispose() => _channels.ForEach(channel => channel.Dispose());
 }

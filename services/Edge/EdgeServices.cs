@@ -15,6 +15,7 @@ public static class EdgeServices
         services.AddSingleton<IntrospectionRoutes>();
         services.AddSingleton<RevocationRoutes>();
         services.AddSingleton<RevocationFeed>();
+        services.AddSingleton<AuditRoutes>();
         services.AddSingleton<ClientRate>();
         services.AddSingleton<VerificationRoutes>();
         services.AddSingleton<BindingRoutes>();

@@ -52,29 +52,32 @@ internal sealed class RevocationRoutes(EdgePeers peers)
 
     public async Task<Answer> EventsAsync(EdgeCall call)
     {
-        var (page, events) = await ReadPageAsync(call);
-        return Answer.Ok(json =>
-        {
-            json.Name("events").BeginArray();
-            foreach (var (key, record) in events)
-            {
-                json.BeginObject().Name("key").Value(key).Name("record").BeginObject();
-                WriteRecord(json, record);
-                json.EndObject().EndObject();
-            }
-            WriteEnd(json.EndArray(), page);
-        });
+        var page = await ReadPageAsync(call, "cursor");
+        return Answer.Ok(json => WriteEvents(json, page));
     }
 
     public async Task<Answer> StreamAsync(EdgeCall call)
     {
-        var (page, events) = await ReadPageAsync(call);
+        var page = await ReadPageAsync(call, "cursor");
         return Answer.Ok(json =>
         {
             json.Name("stream_version").Value("1").Name("events").BeginArray();
-            foreach (var (sequence, (key, record)) in events.Index()) WriteEvent(json, sequence + 1, key, record);
-            WriteEnd(json.EndArray(), page);
+            foreach (var (sequence, (key, record)) in ToEvents(page).Index()) WriteEvent(json, sequence + 1, key, record);
+            WriteEnd(json.EndArray(), page.NextPageToken);
         });
+    }
+
+    /// <summary>events, cursor, list_complete.</summary>
+    internal static void WriteEvents(JsJsonWriter json, ListRevocationsResponse page)
+    {
+        json.Name("events").BeginArray();
+        foreach (var (key, record) in ToEvents(page))
+        {
+            json.BeginObject().Name("key").Value(key).Name("record").BeginObject();
+            WriteRecord(json, record);
+            json.EndObject().EndObject();
+        }
+        WriteEnd(json.EndArray(), page.NextPageToken);
     }
 
     internal static void WriteEvent(JsJsonWriter json, long sequence, string key, Revocation record)
@@ -87,26 +90,22 @@ internal sealed class RevocationRoutes(EdgePeers peers)
         json.EndObject().EndObject();
     }
 
-    private static void WriteEnd(JsJsonWriter json, ListRevocationsResponse page)
+    /// <param name="nextPage">Empty: there is none.</param>
+    internal static void WriteEnd(JsJsonWriter json, string nextPage)
     {
         json.Name("cursor");
-        if (page.NextPageToken.Length > 0) json.Value(page.NextPageToken);
+        if (nextPage.Length > 0) json.Value(nextPage);
         else json.Null();
-        json.Name("list_complete").Value(page.NextPageToken.Length == 0);
+        json.Name("list_complete").Value(nextPage.Length == 0);
     }
 
-    private async Task<(ListRevocationsResponse Page, IEnumerable<(string Key, Revocation Record)> Events)> ReadPageAsync(EdgeCall call)
-    {
-        var page = await peers.Feed.ListRevocationsAsync(new ListRevocationsRequest
-        {
-            PageSize = LimitOf(call.Query["limit"].ToString()),
-            PageToken = call.Query["cursor"].ToString(),
-        }, call.Options);
-        // Newest second first, and within a second by key, as the contract's store lists them.
-        var events = page.Revocations.Select(revocation => (Key: EventKey(revocation), Record: revocation))
-            .OrderBy(entry => entry.Key, StringComparer.Ordinal);
-        return (page, events);
-    }
+    /// <param name="cursor">The parameter in which the caller says where he goes on.</param>
+    internal async Task<ListRevocationsResponse> ReadPageAsync(EdgeCall call, string cursor) => await peers.Feed.ListRevocationsAsync(
+        new ListRevocationsRequest { PageSize = LimitOf(call.Query["limit"].ToString()), PageToken = call.Query[cursor].ToString() }, call.Options);
+
+    // Newest second first, and within a second by key, as the contract's store lists them.
+    private static IEnumerable<(string Key, Revocation Record)> ToEvents(ListRevocationsResponse page) =>
+        page.Revocations.Select(revocation => (Key: EventKey(revocation), Record: revocation)).OrderBy(entry => entry.Key, StringComparer.Ordinal);
 
     private static RevokeTokensRequest ToRequest(JsonBody body)
     {

@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using System.Text;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.Edge;
@@ -43,15 +44,17 @@ internal sealed class RouteTable
 {
     private static readonly Route Unknown = new("", "unknown", Access.Public, _ => throw new Refusal(Reason.NotFound));
 
+    private readonly Route[] _all;
     private readonly FrozenDictionary<(string Method, string Path, bool TakesForm), Route> _routes;
     private readonly (string[] Segments, Route Route)[] _patterns;      // paths in which a DID stands
 
-    public RouteTable(EdgeOptions options, KeyRoutes keys, TokenRoutes tokens, IntrospectionRoutes introspection, RevocationRoutes revocations, RevocationFeed feed, VerificationRoutes verification,
+    public RouteTable(EdgeOptions options, KeyRoutes keys, TokenRoutes tokens, IntrospectionRoutes introspection, RevocationRoutes revocations, RevocationFeed feed, AuditRoutes audit, VerificationRoutes verification,
         BindingRoutes bindings, ControlRoutes control, BootstrapRoutes bootstrap)
     {
         Route[] all =
         [
             new("GET", "/health", Access.Public, _ => Task.FromResult(Health(options))),
+            new("GET", "/skill.md", Access.Public, _ => Task.FromResult(Skill(options))),
             new("GET", "/v1/did", Access.Public, keys.DidAsync),
             new("GET", "/v1/jwks", Access.Public, keys.JwksAsync),
             new("GET", "/v1/keys/rotation-contract", Access.Public, keys.RotationContractAsync),
@@ -67,12 +70,15 @@ internal sealed class RouteTable
             new("POST", "/v1/tokens/revoke", Access.Protected, revocations.RevokeFormAsync) { Refuse = OAuthAnswer.Refuse, TakesForm = true },
             new("GET", "/v1/revocations/stream", Access.Protected, feed.StreamAsync),
             new("GET", "/v1/revocations/events", Access.Protected, revocations.EventsAsync),
+            new("GET", "/v1/audit/issuance", Access.Protected, audit.IssuanceAsync),
+            new("GET", "/v1/audit/bundle", Access.Protected, audit.BundleAsync),
             new("POST", "/v1/verify/token-control", Access.Public, verification.TokenControlAsync) { Refuse = verification.Refuse },
             new("POST", "/v1/verify/control-chain", Access.Public, verification.ControlChainAsync) { Refuse = verification.Refuse },
             .. bindings.Routes,
             .. control.Routes,
             .. bootstrap.Routes,
         ];
+        _all = all;
         _routes = all.Where(route => !route.Path.Contains('{')).ToFrozenDictionary(route => (route.Method, route.Path, route.TakesForm));
         _patterns = [.. all.Where(route => route.Path.Contains('{')).Select(route => (route.Path.Split('/'), route))];
     }
@@ -97,4 +103,27 @@ internal sealed class RouteTable
         .Name("status").Value("ok")
         .Name("service").Value("clawscope")
         .Name("version").Value(options.Version));
+
+    /// <summary>The routes as an agent reads them.</summary>
+    private Answer Skill(EdgeOptions options)
+    {
+        var text = new StringBuilder("# clawscope\n\nScoped tokens for agents: issue, introspect, revoke. JSON in, JSON out.\n\n");
+        foreach (var route in _all.DistinctBy(route => (route.Method, route.Path)))
+            text.Append("- `").Append(route.Method).Append(' ').Append(route.Path).Append("`: ").Append(WhoMayCall(route.Access, options)).Append('\n');
+        return new Answer(StatusCodes.Status200OK, Encoding.UTF8.GetBytes(text.ToString()))
+        {
+            IsIndented = false,
+            ContentType = "text/markdown; charset=utf-8",
+            Headers = [("X-Scope-Version", options.Version)],
+        };
+    }
+
+    private static string WhoMayCall(Access access, EdgeOptions options) => access switch
+    {
+        Access.AdminKey => "admin key",
+        Access.Protected when options.ProtectedAuth == ProtectedAuthMode.AdminToken => "admin key",
+        Access.Protected => "canonical token in X-CST",
+        Access.Introspection when !options.IsIntrospectionPublic => "admin key",
+        _ => "public",
+    };
 }

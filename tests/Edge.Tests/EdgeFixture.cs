@@ -26,6 +26,9 @@ public sealed class EdgeFixture : IAsyncLifetime
     public TestProcess Introspector { get; private set; } = null!;
     public FakeVerifier Verifier { get; private set; } = null!;
 
+    /// <summary>The ledger's database, which the audit log may share.</summary>
+    public TestDatabase Database => _database;
+
     /// <summary>Where every process of a suite has its certificate.</summary>
     public string Certificates => Path.GetDirectoryName(Issuer.CaFile)!;
 
@@ -77,7 +80,7 @@ public sealed class EdgeFixture : IAsyncLifetime
         await _database.DisposeAsync();
     }
 
-    private static async Task<TestProcess> StartAsync(string service, Action<IServiceCollection> add, Action<Microsoft.AspNetCore.Builder.WebApplication> map, Dictionary<string, string?> settings)
+    internal static async Task<TestProcess> StartAsync(string service, Action<IServiceCollection> add, Action<Microsoft.AspNetCore.Builder.WebApplication> map, Dictionary<string, string?> settings)
     {
         var process = await TestProcess.StartAsync(service, add, map, settings);
         await Eventually.HoldsAsync($"{service} is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
