@@ -263,7 +263,7 @@ public sealed class RelayTests
         await recovery.BeginAsync(CancellationToken.None);
         await Eventually.HoldsAsync("the relay says so", async () => (await TryAsync(relay, token.Compact))?.Reason == Reason.LedgerNeedsRecovery);
         Assert.Equal(Reason.LedgerNeedsRecovery, (await Assert.ThrowsAsync<Refusal>(() => watcher.UntilAsync(_ => false))).Reason);
-        await recovery.RevokeAllAsync(CancellationToken.None);
+        await recovery.RevokeAllAsync(audited: null, CancellationToken.None);
         await ServedAsync(relay, token.Compact);
 
         Assert.True((await IntrospectAsync(relay, token.Compact)).Revoked);
