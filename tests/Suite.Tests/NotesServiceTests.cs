@@ -7,7 +7,7 @@ using ClawBureau.Protos.Types.V1;
 
 namespace ClawBureau.Suite.Tests;
 
-/// <summary>The services in examples/, as another team would run them: processes of their own, against a whole stack.</summary>
+/// <summary>examples/Notes and examples/NotesReader: a service on ASP.NET Core that takes tokens, and its client.</summary>
 [Collection(SharedStack.Name)]
 public sealed class NotesServiceTests(StackFixture fixture)
 {
@@ -16,7 +16,7 @@ public sealed class NotesServiceTests(StackFixture fixture)
     [Fact]
     public async Task A_service_that_uses_the_client_refuses_within_the_lease_after_a_revocation()
     {
-        using var service = await StartAsync();
+        using var service = await Example.StartServiceAsync("Notes", fixture);
         using var http = new HttpClient { BaseAddress = service.Address, Timeout = TimeSpan.FromSeconds(30) };
         var token = await IssueAsync("clawproxy:notes.read");
         await ReadyAsync(http, token.Token);
@@ -53,7 +53,7 @@ public sealed class NotesServiceTests(StackFixture fixture)
     [Fact]
     public async Task Scopes_decide_what_a_token_may_do_there_and_the_audience_whether_it_may_do_anything()
     {
-        using var service = await StartAsync();
+        using var service = await Example.StartServiceAsync("Notes", fixture);
         using var http = new HttpClient { BaseAddress = service.Address, Timeout = TimeSpan.FromSeconds(30) };
         var reader = await IssueAsync("clawproxy:notes.read");
         var writer = await IssueAsync("clawproxy:notes.write");
@@ -73,43 +73,9 @@ public sealed class NotesServiceTests(StackFixture fixture)
         Assert.Equal("Offline", json.RootElement.GetProperty("source").GetString());
 
         // The client beside it gets its own token and reads with it.
-        var start = Claw.Describe(Claw.Dotnet, [ProgramOf("NotesReader"), service.Address.ToString()], new Dictionary<string, string?>
-        {
-            ["CLAW_ISSUER"] = fixture.Stack.Issuer.Address.ToString(),
-            ["CLAW_TLS_CA_FILE"] = fixture.Stack.CaFile,
-            ["CLAW_ADMIN_KEY"] = fixture.Stack.AdminKey,
-        });
-        using var client = new RunningClaw(start);
+        using var client = new RunningClaw(Example.OfPerson("NotesReader", fixture, service.Address.ToString()));
         var ran = await client.WaitAsync(TimeSpan.FromSeconds(60));
         Assert.True(ran is { Code: 0, Out: "200 [\"first\"]\n" }, ran.All);
-    }
-
-    private async Task<RunningService> StartAsync()
-    {
-        using var stack = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(fixture.Stack.StateFolder, "stack.json")));
-        var start = Claw.Describe(Claw.Dotnet, [ProgramOf("Notes")], new Dictionary<string, string?>
-        {
-            ["ASPNETCORE_URLS"] = "http://127.0.0.1:0",
-            ["CLAW_ISSUER"] = fixture.Stack.Issuer.Address.ToString(),
-            ["CLAW_INTROSPECTOR"] = fixture.Stack.Introspector.Address.ToString(),
-            ["CLAW_TLS_CA_FILE"] = fixture.Stack.CaFile,
-            ["NOTES_CERT_FILE"] = stack.RootElement.GetProperty("client_cert_file").GetString(),
-            ["NOTES_KEY_FILE"] = stack.RootElement.GetProperty("client_key_file").GetString(),
-        });
-        var running = new RunningClaw(start);
-        try
-        {
-            const string listens = "Now listening on: ";
-            await running.PrintsAsync(listens);
-            await running.PrintsAsync("Application started");
-            var line = running.Out.Split('\n').First(l => l.Contains(listens, StringComparison.Ordinal));
-            return new RunningService(running, new Uri(line[(line.IndexOf(listens, StringComparison.Ordinal) + listens.Length)..].Trim()));
-        }
-        catch
-        {
-            running.Dispose();
-            throw;
-        }
     }
 
     private async Task<IssueTokenResponse> IssueAsync(string scope) => await fixture.Issuance.IssueTokenAsync(new IssueTokenRequest
@@ -139,21 +105,5 @@ public sealed class NotesServiceTests(StackFixture fixture)
     {
         using var json = JsonDocument.Parse(await answer.Content.ReadAsStringAsync());
         return json.RootElement.GetProperty("error").GetString();
-    }
-
-    private static string ProgramOf(string example)
-    {
-        var here = new DirectoryInfo(AppContext.BaseDirectory);
-        string[] candidates =
-        [
-            Path.Combine(here.FullName, "..", "..", example, here.Name, $"ClawBureau.{example}.dll"),                    // --artifacts-path
-            Path.Combine(Claw.Root, "examples", example, "bin", here.Parent!.Name, here.Name, $"ClawBureau.{example}.dll"),
-        ];
-        return candidates.First(File.Exists);
-    }
-
-    private sealed record RunningService(RunningClaw Process, Uri Address) : IDisposable
-    {
-        public void Dispose() => Process.Dispose();
     }
 }
