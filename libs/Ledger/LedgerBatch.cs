@@ -24,9 +24,6 @@ internal sealed class LedgerBatch
     /// <summary>SQLSTATE of a batch refused because the ledger was restored, failed over or rolled back (ledger.require_sound).</summary>
     public const string NotSound = "LR001";
 
-    private const string AnnounceUnlocked =
-        "INSERT INTO ledger.batches (batch_id, abandoned, first_seq, recorded_at) SELECT $1, false, seq + 1, clock_timestamp() FROM ledger.head";
-
     private readonly List<ActStatement> _statements;
 
     public LedgerBatch(IReadOnlyList<PendingAct> acts)
@@ -46,26 +43,22 @@ internal sealed class LedgerBatch
 
     /// <summary>Sends the batch and reads its verdicts. When this returns, it is committed.</summary>
     /// <param name="known">The last act its writer knows of: a ledger that ends before it has lost acts.</param>
-    /// <param name="judgeUnderLock">True always, but for the negative control of rule 2 in the ledger's own tests.</param>
+    /// <param name="rewrite">Null always, but for the negative controls in tests: what is sent instead of a statement.</param>
     /// <exception cref="NpgsqlException">The batch failed; whether it committed is for the caller to find out.</exception>
-    public async Task ExecuteAsync(NpgsqlConnection connection, (Guid Epoch, Seq Seq) known, bool judgeUnderLock, CancellationToken cancellationToken)
+    public async Task ExecuteAsync(NpgsqlConnection connection, (Guid Epoch, Seq Seq) known, Func<string, string>? rewrite, CancellationToken cancellationToken)
     {
         await using var batch = new NpgsqlBatch(connection);
-        if (judgeUnderLock) batch.BatchCommands.Add(new NpgsqlBatchCommand(LockHead));
-        batch.BatchCommands.Add(judgeUnderLock
-            ? new NpgsqlBatchCommand(Announce) { Parameters = { new() { Value = Id }, new() { Value = known.Epoch }, new() { Value = known.Seq.Value } } }
-            : new NpgsqlBatchCommand(AnnounceUnlocked) { Parameters = { new() { Value = Id } } });
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(LockHead));
+        batch.BatchCommands.Add(new NpgsqlBatchCommand(Announce) { Parameters = { new() { Value = Id }, new() { Value = known.Epoch }, new() { Value = known.Seq.Value } } });
         bool judgesCallers = CallerStatement.TryAddTo(batch, Acts);
-        foreach (var statement in _statements) statement.AddTo(batch, Id, judgeUnderLock);
+        foreach (var statement in _statements) statement.AddTo(batch, Id);
+        if (rewrite is not null)
+            foreach (var command in batch.BatchCommands) command.CommandText = rewrite(command.CommandText);
 
         await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
-        var epoch = Guid.Empty;
-        if (judgeUnderLock)
-        {
-            await reader.ReadAsync(cancellationToken);
-            epoch = reader.GetGuid(0);
-            await reader.NextResultAsync(cancellationToken);
-        }
+        await reader.ReadAsync(cancellationToken);
+        var epoch = reader.GetGuid(0);
+        await reader.NextResultAsync(cancellationToken);
         if (judgesCallers) await reader.NextResultAsync(cancellationToken);
         foreach (var statement in _statements)
         {

@@ -13,6 +13,9 @@ namespace ClawBureau.Ledger;
 /// </summary>
 public sealed class LedgerWriter : BackgroundService
 {
+    private static readonly TimeSpan LookAtHeadEvery = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan LongWait = TimeSpan.FromMilliseconds(500);     // batches take a few milliseconds
+
     private readonly NpgsqlDataSource _database;
     private readonly LedgerOptions _options;
     private readonly ILogger<LedgerWriter> _log;
@@ -23,6 +26,7 @@ public sealed class LedgerWriter : BackgroundService
     private readonly Lock _knowledge = new();
     private (Guid Epoch, Seq Seq) _known;                               // locked by _knowledge: the last act this process knows of
     private volatile bool _stopped;
+    private long _waitsSince;                                           // by Volatile: when the batch under way was sent, TickCount64; 0: there is none
 
     public LedgerWriter(NpgsqlDataSource database, LedgerOptions options, ILogger<LedgerWriter> log)
     {
@@ -48,8 +52,8 @@ public sealed class LedgerWriter : BackgroundService
         }
     }
 
-    /// <summary>False only in the negative control of rule 2, which this library's tests must see fail.</summary>
-    internal bool JudgeUnderLock { get; init; } = true;
+    /// <summary>Null but in negative controls, which the tests must see fail: what is sent instead of each statement of a batch.</summary>
+    internal Func<string, string>? Rewrite { get; init; }
 
     /// <summary>Sees every act before it is queued; only in tests, which hold what acts conflict by against a model.</summary>
     internal Action<Act>? Watch { get; init; }
@@ -62,6 +66,23 @@ public sealed class LedgerWriter : BackgroundService
     {
         RefuseUnstorable(act);
         Watch?.Invoke(act);
+        return act is MintAct { IdempotencyKey: not null } mint ? AppendOnceAsync(mint, cancellationToken) : QueueAsync(act, cancellationToken);
+    }
+
+    /// <summary>A repeated request is told what the first one made. Only here: the batch that found it held the head meanwhile.</summary>
+    private async Task<ActOutcome> AppendOnceAsync(MintAct mint, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var outcome = await QueueAsync(mint, cancellationToken);
+            if (outcome.Verdict != Verdict.Repeated) return outcome;
+            if (await FindPriorMintAsync(mint, outcome.Seq, cancellationToken) is { } prior) return outcome with { PriorMint = prior };
+            // What it made has expired since, so the key is free.
+        }
+    }
+
+    private Task<ActOutcome> QueueAsync(Act act, CancellationToken cancellationToken)
+    {
         var pending = new PendingAct(act);
         lock (_queue)
         {
@@ -72,8 +93,30 @@ public sealed class LedgerWriter : BackgroundService
         return pending.Answer.WaitAsync(cancellationToken);
     }
 
+    private async Task<PriorMint?> FindPriorMintAsync(MintAct mint, Seq seq, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await using var find = _database.CreateCommand(
+                "SELECT request_hash, kid, signed_payload, policy_tier, policy_version FROM ledger.idempotency WHERE caller = $1 AND idempotency_key = $2 AND seq = $3");
+            find.Parameters.Add(new() { Value = mint.Caller });
+            find.Parameters.Add(new() { Value = mint.IdempotencyKey });
+            find.Parameters.Add(new() { Value = seq.Value });
+            await using var reader = await find.ExecuteReaderAsync(cancellationToken);
+            return await reader.ReadAsync(cancellationToken)
+                ? new PriorMint(reader.GetFieldValue<byte[]>(0), KeyId.Parse(reader.GetString(1)), reader.GetFieldValue<byte[]>(2), reader.GetString(3), reader.GetString(4))
+                : null;
+        }
+        catch (Exception e) when (e is NpgsqlException or TimeoutException)
+        {
+            throw new Refusal(Reason.LedgerUnavailable, inner: e);
+        }
+    }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        using var ended = new CancellationTokenSource();
+        var watching = WatchHeadAsync(ended.Token);
         try
         {
             while (true)
@@ -89,6 +132,35 @@ public sealed class LedgerWriter : BackgroundService
         {
             RefuseTheRest();
             await DropConnectionAsync();
+            await ended.CancelAsync();
+            await watching;
+        }
+    }
+
+    /// <summary>
+    /// An Issuer that stands still while it holds the head is under no timeout of the server's as long as it owes it the rest of a
+    /// batch, or room for the answer. Whoever waits behind it ends its session: rule 5.
+    /// </summary>
+    private async Task WatchHeadAsync(CancellationToken stop)
+    {
+        using var timer = new PeriodicTimer(LookAtHeadEvery);
+        while (!stop.IsCancellationRequested)
+        {
+            try
+            {
+                if (!await timer.WaitForNextTickAsync(stop)) return;
+                if (Volatile.Read(ref _waitsSince) is not (> 0 and var since) || Environment.TickCount64 - since < LongWait.TotalMilliseconds) continue;
+                await using var free = _database.CreateCommand("SELECT ledger.free_head()");
+                if (await free.ExecuteScalarAsync(stop) is int and > 0 and var ended) Log.HeadFreed(_log, ended);
+            }
+            catch (OperationCanceledException) when (stop.IsCancellationRequested)
+            {
+                // The loop has ended.
+            }
+            catch (Exception e) when (e is NpgsqlException or TimeoutException)
+            {
+                Log.LedgerUnreachable(_log, e.Message);         // the batch that waits finds out by itself
+            }
         }
     }
 
@@ -153,7 +225,7 @@ public sealed class LedgerWriter : BackgroundService
         {
             _warned = false;
             using var deadline = new CancellationTokenSource(_options.BatchTimeout);
-            await batch.ExecuteAsync(_connection, Known, JudgeUnderLock, deadline.Token);
+            using (Wait()) await batch.ExecuteAsync(_connection, Known, Rewrite, deadline.Token);
             if (_warned) await ResolveAsync(batch);
             else Confirm(acts);
         }
@@ -243,7 +315,8 @@ public sealed class LedgerWriter : BackgroundService
             {
                 await DropConnectionAsync();
                 _connection = await ConnectAsync();
-                var recorded = await LookUpAsync(_connection, batch);
+                Dictionary<int, ActOutcome>? recorded;
+                using (Wait()) recorded = await LookUpAsync(_connection, batch);
                 if (recorded is null)
                 {
                     Log.BatchResolved(_log, batch.Id, "not committed");
@@ -272,28 +345,20 @@ public sealed class LedgerWriter : BackgroundService
         }
     }
 
+    /// <summary>In one write and one transaction, as a batch is: who is stopped in the middle keeps the head no longer either.</summary>
     /// <returns>By ordinal, what the batch recorded; null when it did not and now cannot commit.</returns>
     private static async Task<Dictionary<int, ActOutcome>?> LookUpAsync(NpgsqlConnection connection, LedgerBatch batch)
     {
-        await using var transaction = await connection.BeginTransactionAsync();
-        await ExecuteAsync(connection, LedgerBatch.LockHead);
-        await using (var find = new NpgsqlCommand("SELECT abandoned FROM ledger.batches WHERE batch_id = $1", connection) { Parameters = { new() { Value = batch.Id } } })
-        {
-            if (await find.ExecuteScalarAsync() is not false)
-            {
-                await using var abandon = new NpgsqlCommand(
-                    """
-                    INSERT INTO ledger.batches (batch_id, abandoned, first_seq, recorded_at)
-                    SELECT $1, true, seq + 1, clock_timestamp() FROM ledger.head ON CONFLICT (batch_id) DO NOTHING
-                    """, connection)
-                { Parameters = { new() { Value = batch.Id } } };
-                await abandon.ExecuteNonQueryAsync();
-                await transaction.CommitAsync();
-                return null;
-            }
-        }
-        var recorded = new Dictionary<int, ActOutcome>();
-        await using (var read = new NpgsqlCommand(
+        await using var look = new NpgsqlBatch(connection);
+        look.BatchCommands.Add(new NpgsqlBatchCommand(LedgerBatch.LockHead));
+        look.BatchCommands.Add(new NpgsqlBatchCommand(
+            """
+            INSERT INTO ledger.batches (batch_id, abandoned, first_seq, recorded_at)
+            SELECT $1, true, seq + 1, clock_timestamp() FROM ledger.head ON CONFLICT (batch_id) DO NOTHING
+            """)
+        { Parameters = { new() { Value = batch.Id } } });
+        look.BatchCommands.Add(new NpgsqlBatchCommand("SELECT abandoned FROM ledger.batches WHERE batch_id = $1") { Parameters = { new() { Value = batch.Id } } });
+        look.BatchCommands.Add(new NpgsqlBatchCommand(
             """
             SELECT e.ordinal, h.epoch, e.seq, e.recorded_at, h.control_seq, coalesce(r.revocation_seq, h.revocation_seq), coalesce(r.cut, 0), r.token_hash
               FROM ledger.batches b
@@ -301,33 +366,47 @@ public sealed class LedgerWriter : BackgroundService
               LEFT JOIN ledger.revocations r ON r.seq = e.seq
               CROSS JOIN ledger.head h
              WHERE b.batch_id = $1
-            """, connection)
-        { Parameters = { new() { Value = batch.Id }, new() { Value = batch.Acts.Sum(a => a.Act.MostEvents) } } })
-        await using (var reader = await read.ExecuteReaderAsync())
+            """)
+        { Parameters = { new() { Value = batch.Id }, new() { Value = batch.Acts.Sum(a => a.Act.MostEvents) } } });
+
+        await using var reader = await look.ExecuteReaderAsync();
+        await reader.NextResultAsync();
+        await reader.ReadAsync();
+        bool abandoned = reader.GetBoolean(0);
+        await reader.NextResultAsync();
+        var recorded = new Dictionary<int, ActOutcome>();
+        while (await reader.ReadAsync())
         {
-            while (await reader.ReadAsync())
+            recorded.Add(reader.GetInt32(0), new ActOutcome
             {
-                recorded.Add(reader.GetInt32(0), new ActOutcome
-                {
-                    Verdict = Verdict.Recorded,
-                    Epoch = reader.GetGuid(1),
-                    Seq = new Seq(reader.GetInt64(2)),
-                    RecordedAt = reader.GetFieldValue<DateTimeOffset>(3),
-                    ControlSeq = reader.GetInt64(4),
-                    RevocationSeq = new RevocationSeq(reader.GetInt64(5)),
-                    Cut = reader.GetInt64(6),
-                    TokenHash = reader.IsDBNull(7) ? null : TokenHash.FromBytes(reader.GetFieldValue<byte[]>(7)),
-                });
-            }
+                Verdict = Verdict.Recorded,
+                Epoch = reader.GetGuid(1),
+                Seq = new Seq(reader.GetInt64(2)),
+                RecordedAt = reader.GetFieldValue<DateTimeOffset>(3),
+                ControlSeq = reader.GetInt64(4),
+                RevocationSeq = new RevocationSeq(reader.GetInt64(5)),
+                Cut = reader.GetInt64(6),
+                TokenHash = reader.IsDBNull(7) ? null : TokenHash.FromBytes(reader.GetFieldValue<byte[]>(7)),
+            });
         }
-        await transaction.CommitAsync();
-        return recorded;
+        await reader.NextResultAsync();         // past the last result: the server has committed
+        return abandoned ? null : recorded;
     }
 
-    private static async Task ExecuteAsync(NpgsqlConnection connection, string sql)
+    private Waiting Wait() => new(this);
+
+    /// <summary>While it stands, the head may be waited for.</summary>
+    private readonly struct Waiting : IDisposable
     {
-        await using var command = new NpgsqlCommand(sql, connection);
-        await command.ExecuteNonQueryAsync();
+        private readonly LedgerWriter _writer;
+
+        public Waiting(LedgerWriter writer)
+        {
+            _writer = writer;
+            Volatile.Write(ref writer._waitsSince, Environment.TickCount64);
+        }
+
+        public void Dispose() => Volatile.Write(ref _writer._waitsSince, 0);
     }
 
     private async Task<NpgsqlConnection> ConnectAsync()

@@ -29,6 +29,9 @@ internal static partial class Log
     [LoggerMessage(EventId = 107, EventName = "ledger.not_sound", Level = LogLevel.Error, Message = "Nothing is recorded: {Why}. Find out what became of the database, then run `claw ledger recover`")]
     public static partial void NotSound(ILogger logger, string why);
 
+    [LoggerMessage(EventId = 108, EventName = "ledger.head_freed", Level = LogLevel.Warning, Message = "The head was held by {Count} sessions whose process stands still; they were ended")]
+    public static partial void HeadFreed(ILogger logger, int count);
+
     [LoggerMessage(EventId = 110, EventName = "ledger.migrated", Level = LogLevel.Information, Message = "Migration {Version} {Name} applied")]
     public static partial void Migrated(ILogger logger, int version, string name);
 }

@@ -20,4 +20,10 @@ BEGIN
             NULL;   -- another migrator was faster
         END;
     END LOOP;
+    -- so that ledger.free_head, which is the migrator's, may end an Issuer's session
+    BEGIN
+        IF NOT pg_has_role('claw_migrator', 'claw_issuer', 'USAGE') THEN GRANT claw_issuer TO claw_migrator; END IF;
+    EXCEPTION WHEN unique_violation THEN
+        NULL;
+    END;
 END $$;

@@ -262,6 +262,7 @@ internal sealed class LocalStack : IAsyncDisposable
                 environment["CLAW_DATABASE_INTROSPECTOR"] = null;
                 environment["CLAW_UPSTREAM"] = environment["CLAW_INTROSPECTOR"];
             }
+            if (!isRelay && options.Wire is { } wire && place.Database?.Invoke(Database).Variable is { } database) environment[database] = wire($"{place.Name}-{replica}", environment[database]!);
             if (place.Name == "edge" && replica == 0) environment["CLAW_EDGE_HTTP"] = EdgeHttp?.ToString().TrimEnd('/');
             foreach (var (variable, value) in options.Variables) environment[variable] = value;
             services.Add(new ServiceInstance(place, replica, addresses[(place, replica)], _folder, environment));

@@ -24,6 +24,9 @@ internal sealed record StackOptions
     /// <summary>False for test runs: nothing waits for the disk.</summary>
     public bool Durable { get; init; } = true;
 
+    /// <summary>Told the name of a process (`issuer-0`) and its connection string, gives the one it is started with; null: that one. For tests.</summary>
+    public Func<string, string, string>? Wire { get; init; }
+
     /// <summary>More variables for every service; null removes one.</summary>
     public IReadOnlyDictionary<string, string?> Variables { get; init; } = new Dictionary<string, string?>();
 }

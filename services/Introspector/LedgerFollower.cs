@@ -323,7 +323,7 @@ public sealed class LedgerFollower(
         if (poll.Beat != _beat) (_beat, _beatMovedAt) = (poll.Beat, time.GetTimestamp());
         else if (time.GetElapsedTime(_beatMovedAt) > options.MostSilence)
             throw new Refusal(Reason.LedgerUnavailable, "The primary's beat stands still: it cannot be written to, so it may not be the primary any more.");
-        if (poll.Revision.RevocationSeq > ring.Head && (poll.Rows.Count == 0 || poll.Rows[0].RevocationSeq.Value != ring.Head.Value + 1))
+        if (poll.Revision.RevocationSeq > ring.Head && (poll.Rows.Count == 0 || poll.Rows[0].RevocationSeq.Value != ring.Head.Value + 1) && !ring.PassesOverGaps)
             throw new Refusal(Reason.LedgerUnavailable, "Revocations left the ledger before this process had read them: restart it, so that it begins with a snapshot.");
     }
 

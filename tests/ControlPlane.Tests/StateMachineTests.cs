@@ -241,7 +241,7 @@ internal sealed class TwoIssuers : IAsyncDisposable
         void Instead(IServiceCollection services) => services.AddSingleton(s => new LedgerWriter(
             LedgerDatabase.ForWriting(Patiently(s.GetRequiredService<IssuerOptions>().Database)), s.GetRequiredService<IssuerOptions>().Ledger, s.GetRequiredService<ILogger<LedgerWriter>>())
         {
-            JudgeUnderLock = judgeUnderLock,
+            Rewrite = judgeUnderLock ? null : BrokenAppend.JudgeInOneStatement,
             Watch = act =>
             {
                 lock (acts) acts.Add(act);

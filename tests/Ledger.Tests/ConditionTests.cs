@@ -1,4 +1,5 @@
 using ClawBureau.Ledger.Reading;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.Ledger.Tests;
@@ -222,7 +223,7 @@ public sealed class ConditionTests
     {
         await using var ledger = await LedgerFixture.StartAsync();
         await ledger.Writer.AppendAsync(Acts.Controller(Controller, frozen: false), CancellationToken.None);
-        var writer = await ledger.StartWriterAsync(judgeUnderLock: judgeUnderLock);
+        var writer = await ledger.StartWriterAsync(rewrite: judgeUnderLock ? null : BrokenAppend.JudgeInOneStatement);
 
         // Another Issuer's freeze, written by hand so that it can be held open: event, projection, head, then commit.
         await using var freeze = await ledger.HoldHeadAsync();

@@ -25,10 +25,10 @@ public sealed class LedgerFixture : IAsyncDisposable
         return fixture;
     }
 
-    public async Task<LedgerWriter> StartWriterAsync(LedgerOptions? options = null, bool judgeUnderLock = true, Func<string, string>? through = null)
+    public async Task<LedgerWriter> StartWriterAsync(LedgerOptions? options = null, Func<string, string>? through = null, Func<string, string>? rewrite = null)
     {
         var source = LedgerDatabase.ForWriting((through ?? (s => s))(Database.Issuer));
-        var writer = new LedgerWriter(source, options ?? new LedgerOptions(), NullLogger<LedgerWriter>.Instance) { JudgeUnderLock = judgeUnderLock };
+        var writer = new LedgerWriter(source, options ?? new LedgerOptions(), NullLogger<LedgerWriter>.Instance) { Rewrite = rewrite };
         await writer.StartAsync(CancellationToken.None);
         _owned.Add(new Running(writer, source));
         return writer;
@@ -46,14 +46,16 @@ public sealed class LedgerFixture : IAsyncDisposable
         await command.ExecuteNonQueryAsync();
     }
 
-    /// <summary>Holds the head as a paused Issuer would; released by Dispose.</summary>
-    public async Task<HeldHead> HoldHeadAsync()
+    /// <summary>Holds the head as a batch under way does; released by Dispose.</summary>
+    public Task<HeldHead> HoldHeadAsync() => HoldAsync("SELECT 1 FROM ledger.head FOR UPDATE");
+
+    /// <summary>A superuser's transaction with this statement in it.</summary>
+    public async Task<HeldHead> HoldAsync(string sql)
     {
         var connection = await Admin.OpenConnectionAsync();
-        var transaction = await connection.BeginTransactionAsync();
-        await using var command = new NpgsqlCommand("SELECT 1 FROM ledger.head FOR UPDATE", connection);
-        await command.ExecuteNonQueryAsync();
-        return new HeldHead(connection, transaction);
+        var held = new HeldHead(connection, await connection.BeginTransactionAsync());
+        await held.ExecuteAsync(sql);
+        return held;
     }
 
     /// <summary>Returns once this many sessions wait for a lock.</summary>

@@ -74,7 +74,7 @@ public sealed class OutcomeTests
 
         await using var source = LedgerDatabase.ForWriting(ledger.Database.Issuer);
         await using var connection = await source.OpenConnectionAsync();
-        var refused = await Assert.ThrowsAsync<PostgresException>(() => late.ExecuteAsync(connection, default, judgeUnderLock: true, CancellationToken.None));
+        var refused = await Assert.ThrowsAsync<PostgresException>(() => late.ExecuteAsync(connection, default, rewrite: null, CancellationToken.None));
         Assert.Equal(PostgresErrorCodes.UniqueViolation, refused.SqlState);
         Assert.Equal(1, await ledger.ScalarAsync<long>("SELECT seq FROM ledger.head"));
     }

@@ -17,6 +17,7 @@ public sealed class TwoOfEach : StackFixture
 public sealed class RevokedMeansRevokedTests(TwoOfEach fixture) : IClassFixture<TwoOfEach>
 {
     private const int Writers = 6, Readers = 16, LeastAnswers = 4_000;
+    private int _restarts;
 
     [Fact]
     public async Task No_introspection_that_starts_after_a_revoke_was_answered_says_active_whatever_is_killed_paused_or_restarted()
@@ -56,6 +57,7 @@ public sealed class RevokedMeansRevokedTests(TwoOfEach fixture) : IClassFixture<
 
         Assert.True(log.FindViolations().Count == 0, $"seed {seed}: {string.Join("; ", log.FindViolations().Take(5))}");
         Assert.True(load.Wrong.Count == 0, $"seed {seed}: {string.Join("; ", load.Wrong.Take(5))}");
+        Assert.Equal((3, 4, 1), (load.Kills, load.Pauses, _restarts));
         Assert.True(load.Interruptions > 0, "no fault interrupted a call: nothing was shown");
         Assert.True(log.AnswersAfterRevoke > LeastAnswers / 10, $"only {log.AnswersAfterRevoke} of {log.Answers} answers prove anything");
         Assert.True(log.ActiveAnswers > 20, $"only {log.ActiveAnswers} answers were active");
@@ -72,7 +74,9 @@ public sealed class RevokedMeansRevokedTests(TwoOfEach fixture) : IClassFixture<
     private async Task RestartDatabaseAsync()
     {
         var postgres = Assert.IsType<LocalPostgres>(fixture.Stack.Postgres);
+        int before = postgres.ProcessId;
         await postgres.StopAsync();
         await postgres.StartAgainAsync(CancellationToken.None);
+        if (postgres.ProcessId != before) _restarts++;
     }
 }

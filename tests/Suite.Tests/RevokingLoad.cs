@@ -54,13 +54,20 @@ internal sealed class RevokingLoad(StackFixture fixture, params FreshnessLog[] l
         }, TimeSpan.FromSeconds(60));
     }
 
+    /// <summary>Processes that ended by SIGKILL, and processes that the system showed standing still until they were let go.</summary>
+    public int Kills { get; private set; }
+
+    /// <inheritdoc cref="Kills"/>
+    public int Pauses { get; private set; }
+
     public Task EndedAsync() => Task.WhenAll(_load);
 
     public async Task KillAsync(ServiceInstance service)
     {
         service.Process.Kill();
         await service.Process.WaitForExitAsync();
-        if (service.Process.HasExited) service.Restart();
+        if (service.Process.ExitCode == 128 + 9) Kills++;
+        service.Restart();
         await service.WaitUntilServingAsync(fixture.Stack.Peer, TimeSpan.FromSeconds(60), CancellationToken.None);
     }
 
@@ -78,6 +85,7 @@ internal sealed class RevokingLoad(StackFixture fixture, params FreshnessLog[] l
                 return Volatile.Read(ref _acts) > acts + 6;
             }, TimeSpan.FromSeconds(60));
             await passed;
+            Pauses += services.Count(s => Signals.IsStopped(s.Process));
         }
         finally
         {

@@ -29,7 +29,7 @@ public class StackFixture : IAsyncLifetime
 
     public virtual async Task InitializeAsync() => _stack = await LocalStack.StartAsync(Options, _ => { }, CancellationToken.None);
 
-    public async Task DisposeAsync()
+    public virtual async Task DisposeAsync()
     {
         foreach (var channel in _channels) channel.Dispose();
         if (_stack is not null) await _stack.DisposeAsync();

@@ -241,7 +241,7 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
         var queue = new ActQueue(0, acts.Count);
         foreach (var act in acts) queue.TryAdd(new PendingAct(act));
         for (var some = queue.Take(256); some.Count > 0; some = queue.Take(256))
-            await new LedgerBatch(some).ExecuteAsync(connection, default, judgeUnderLock: true, cancellationToken);
+            await new LedgerBatch(some).ExecuteAsync(connection, default, rewrite: null, cancellationToken);
     }
 
     private static async Task<bool> IsEverythingBlockedAsync(NpgsqlConnection connection, CancellationToken cancellationToken)

@@ -13,7 +13,7 @@ internal abstract class ActStatement
     /// <summary>Every statement begins with the head as this batch has left it so far. $1 is the batch id.</summary>
     protected const string Head = """
         WITH head AS MATERIALIZED (
-          SELECT epoch, seq, revocation_seq, control_seq, max_iat, longest_ttl, clock_timestamp() AS now FROM ledger.head /*lock*/
+          SELECT epoch, seq, revocation_seq, control_seq, max_iat, longest_ttl, clock_timestamp() AS now FROM ledger.head
         ),
         act AS MATERIALIZED (
           SELECT * FROM unnest($2::int[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
@@ -43,10 +43,9 @@ internal abstract class ActStatement
         """;
 
     /// <summary>Puts the statement into the batch.</summary>
-    /// <param name="judgeUnderLock">False only in the negative control of rule 2: the lock is taken by this very statement.</param>
-    public void AddTo(NpgsqlBatch batch, Guid batchId, bool judgeUnderLock)
+    public void AddTo(NpgsqlBatch batch, Guid batchId)
     {
-        var command = new NpgsqlBatchCommand(judgeUnderLock ? Sql : Sql.Replace("/*lock*/", "FOR UPDATE", StringComparison.Ordinal));
+        var command = new NpgsqlBatchCommand(Sql);
         command.Parameters.Add(new() { Value = batchId });
         Add(command, NpgsqlDbType.Integer, Pending.Select(p => p.Ordinal));
         Add(command, NpgsqlDbType.Bytea, Pending.Select(p => p.Act.Payload));

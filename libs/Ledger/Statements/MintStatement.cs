@@ -26,8 +26,7 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         ),
         {{SeenCondition.Cte(28)}},
         judged AS MATERIALIZED (
-          SELECT m.*, coalesce(d.cut, 0) AS cut, d.blocked_by, p.seq AS prior_seq, p.request_hash AS prior_request, p.kid AS prior_kid, p.signed_payload AS prior_payload,
-                 p.policy_tier AS prior_tier, p.policy_version AS prior_version,
+          SELECT m.*, coalesce(d.cut, 0) AS cut, d.blocked_by, p.seq AS prior_seq,
             CASE
               WHEN p.seq IS NOT NULL THEN {{(int)Verdict.Repeated}}
               WHEN m.challenge_id IS NOT NULL AND NOT EXISTS
@@ -75,7 +74,8 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
           UPDATE ledger.head SET seq = seq + n.count, max_iat = greatest(max_iat, n.iat), longest_ttl = greatest(longest_ttl, n.ttl)
             FROM (SELECT count(*) AS count, max(iat) AS iat, max(exp - iat) AS ttl FROM accepted) n WHERE n.count > 0
         )
-        SELECT j.ord, j.verdict, coalesce(x.seq, j.prior_seq), h.now, h.control_seq, j.cut, j.prior_request, j.prior_kid, j.prior_payload, j.prior_tier, j.prior_version, j.blocked_by
+        -- Nothing long: the head is held until this has left. What a repeated request made is read after the commit.
+        SELECT j.ord, j.verdict, coalesce(x.seq, j.prior_seq), h.now, h.control_seq, j.cut, j.blocked_by
           FROM judged j CROSS JOIN head h LEFT JOIN accepted x USING (ord)
         """;
 
@@ -116,9 +116,6 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         RecordedAt = reader.GetFieldValue<DateTimeOffset>(3),
         ControlSeq = reader.GetInt64(4),
         Cut = reader.GetInt64(5),
-        BlockedBy = reader.IsDBNull(11) ? null : (RevocationKind)reader.GetInt16(11),
-        PriorMint = reader.IsDBNull(6)
-            ? null
-            : new PriorMint(reader.GetFieldValue<byte[]>(6), KeyId.Parse(reader.GetString(7)), reader.GetFieldValue<byte[]>(8), reader.GetString(9), reader.GetString(10)),
+        BlockedBy = reader.IsDBNull(6) ? null : (RevocationKind)reader.GetInt16(6),
     };
 }
