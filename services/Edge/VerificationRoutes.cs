@@ -1,3 +1,4 @@
+using System.Globalization;
 using ClawBureau.Hosting.Refusals;
 using ClawBureau.Protos.Types.V1;
 using ClawBureau.Protos.Verification.V1;
@@ -11,6 +12,7 @@ namespace ClawBureau.Edge;
 /// <summary>/v1/verify/token-control and /v1/verify/control-chain, in the dialect of clawverify: compact, and its own error shape (control-plane-http.md 1, 3.1, 3.2).</summary>
 internal sealed class VerificationRoutes(EdgePeers peers, TimeProvider time)
 {
+    private const string ConfidenceHeader = "X-Claw-Confidence";
     private static readonly EnumDescriptor HintCodes = VerificationReflection.Descriptor.FindTypeByName<EnumDescriptor>(nameof(RemediationCode));
 
     public async Task<Answer> TokenControlAsync(EdgeCall call)
@@ -18,7 +20,8 @@ internal sealed class VerificationRoutes(EdgePeers peers, TimeProvider time)
         var request = await call.ReadAsync(ToRequest);
         var response = await peers.Verification.VerifyTokenControlAsync(request, call.Options);
         var isValid = response.Verdict.Status == VerificationStatus.Valid;
-        return Compact(isValid ? StatusCodes.Status200OK : StatusOf((Reason)response.Verdict.Reason), json => Write(json, response, isValid));
+        var answer = Compact(isValid ? StatusCodes.Status200OK : StatusOf((Reason)response.Verdict.Reason), json => Write(json, response, isValid));
+        return response.Confidence is { } confidence ? answer with { Headers = [(ConfidenceHeader, TextOf(confidence))] } : answer;
     }
 
     public async Task<Answer> ControlChainAsync(EdgeCall call)
@@ -74,6 +77,13 @@ internal sealed class VerificationRoutes(EdgePeers peers, TimeProvider time)
         RequiredScope = { OneOrMore(body, "required_scope") },
         RequiredTransitions = { OneOrMore(body, "required_transitions") },
     };
+
+    /// <summary>How much the answer is worth, as an item with parameters (RFC 8941, 3.3); the contract's body has no place for it.</summary>
+    private static string TextOf(Confidence confidence) => string.Create(CultureInfo.InvariantCulture,
+        $"{(confidence.Source == VerificationSource.Offline ? "offline" : "introspection")};revocation_age_ms={Milliseconds(confidence.RevocationAge)};key_age_ms={Milliseconds(confidence.KeyAge)};lease_left_ms={(long)(confidence.LeaseLeft?.ToTimeSpan() ?? TimeSpan.Zero).TotalMilliseconds}");
+
+    // Upwards, as an age is a bound; what is left of a lease downwards.
+    private static long Milliseconds(Duration? duration) => duration is null ? 0 : (long)Math.Ceiling(duration.ToTimeSpan().TotalMilliseconds);
 
     private static IReadOnlyList<string> OneOrMore(JsonBody body, string name) => body.Text(name) is { } one ? [one] : body.Texts(name) ?? [];
 

@@ -42,7 +42,7 @@ internal sealed class ClientFixture : IAsyncDisposable
     }
 
     /// <summary>The seed of the contract's key vector o = 11.</summary>
-    public SigningKey Key { get; } = KeyOf(11);
+    public SigningKey Key { get; } = TestKeys.KeyOf(11);
 
     public CountedKeys Source { get; } = new();
     public FakeFeed Feed { get; }
@@ -82,26 +82,9 @@ internal sealed class ClientFixture : IAsyncDisposable
         return fixture;
     }
 
-    public static SigningKey KeyOf(int offset) => new([.. Enumerable.Range(0, 32).Select(i => (byte)(i + offset))]);
-
     public SignedToken Sign(Func<TokenClaims, TokenClaims>? change = null, SigningKey? key = null)
     {
-        long now = Steady.UtcNow.ToUnixTimeSeconds();
-        var claims = new TokenClaims
-        {
-            Sub = "did:key:zAgent",
-            Audience = Audience.Of("clawproxy.example"),
-            Scope = ["clawproxy:call", "control:token:revoke"],
-            IssuedAt = now,
-            ExpiresAt = now + 600,
-            OwnerDid = Did.Parse("did:key:zOwner"),
-            ControllerDid = Did.Parse("did:key:zController"),
-            AgentDid = Did.Parse("did:key:zAgent"),
-            MissionId = "agent:main",
-            Lane = TokenLane.Canonical,
-            Jti = Guid.NewGuid().ToString(),
-            Nonce = Guid.NewGuid().ToString(),
-        };
+        var claims = TestKeys.Canonical(Steady.UtcNow.ToUnixTimeSeconds());
         return TokenSigner.Sign(change?.Invoke(claims) ?? claims, key ?? Key);
     }
 
@@ -157,7 +140,7 @@ internal sealed class CountedKeys : IKeySource
 
     public int Reads => Volatile.Read(ref _reads);
 
-    public VerificationKeySet Keys { get; set; } = new([ClientFixture.KeyOf(11).VerificationKey.With(KeyState.Active, null)]);
+    public VerificationKeySet Keys { get; set; } = new([TestKeys.KeyOf(11).VerificationKey.With(KeyState.Active, null)]);
 
     public long Seq { get; set; } = 1;
 

@@ -4,6 +4,7 @@ using ClawBureau.Client.Calls;
 using ClawBureau.Hosting.Refusals;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Protos.Introspection.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
@@ -58,7 +59,7 @@ public sealed class GuardTests
         var revoked = client.Sign();
         client.Feed.RevokeToken(revoked.TokenHash);
         await client.AppliedAsync(1);
-        using var stranger = ClientFixture.KeyOf(99);
+        using var stranger = TestKeys.KeyOf(99);
         (string Path, string? Token, HttpStatusCode Status, string Code)[] cases =
         [
             ("/me", null, HttpStatusCode.Unauthorized, "TOKEN_REQUIRED"),
@@ -147,7 +148,7 @@ public sealed class GuardTests
     {
         await using var client = await ClientFixture.StartAsync();
         await using var service = await GuardedService.StartAsync(client);
-        using var stranger = ClientFixture.KeyOf(99);
+        using var stranger = TestKeys.KeyOf(99);
         var issuer = new FakeIssuance(client.Clock) { Make = () => client.Sign(key: stranger).Compact };
         var source = new TokenSource(issuer, null, client.Clock, NullLogger<TokenSource>.Instance);
         using var channel = GrpcChannel.ForAddress(service.Grpc, new GrpcChannelOptions { UnsafeUseInsecureChannelCallCredentials = true });

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using ClawBureau.Client.Keys;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.Client.Tests;
@@ -37,7 +38,7 @@ public sealed class KeyTests
     public async Task A_key_that_was_published_meanwhile_is_found_by_that_fetch_and_by_all_who_wait_for_it()
     {
         await using var client = await ClientFixture.StartAsync();
-        using var added = ClientFixture.KeyOf(42);
+        using var added = TestKeys.KeyOf(42);
         var gate = new TaskCompletionSource();
         client.Source.Gate = gate.Task;
         client.Source.Keys = new([client.Key.VerificationKey, added.VerificationKey]);
@@ -53,8 +54,8 @@ public sealed class KeyTests
     public async Task A_change_that_the_feed_announces_is_fetched_whatever_the_cool_down_says_and_until_then_nothing_is_decided_alone()
     {
         await using var client = await ClientFixture.StartAsync();
-        using var stranger = ClientFixture.KeyOf(99);
-        using var added = ClientFixture.KeyOf(42);
+        using var stranger = TestKeys.KeyOf(99);
+        using var added = TestKeys.KeyOf(42);
         await client.VerifyAsync(client.Sign(key: stranger).Compact);          // the cool-down begins
         var gate = new TaskCompletionSource();
         client.Source.Gate = gate.Task;
@@ -113,8 +114,8 @@ public sealed class KeyTests
     [Fact]
     public void A_JWKS_and_a_rotation_contract_are_read_as_the_contract_has_them()
     {
-        using var active = ClientFixture.KeyOf(11);
-        using var former = ClientFixture.KeyOf(42);
+        using var active = TestKeys.KeyOf(11);
+        using var former = TestKeys.KeyOf(42);
         var now = DateTimeOffset.FromUnixTimeSeconds(1_800_000_000);
         VerificationKey[] keys = [active.VerificationKey.With(KeyState.Active, null), former.VerificationKey.With(KeyState.VerifyOnly, 1_800_000_100)];
         using var jwks = JsonDocument.Parse(JsonWebKeys.Write(keys));

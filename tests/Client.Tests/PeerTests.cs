@@ -107,7 +107,7 @@ public sealed class PeerTests
     [Fact]
     public async Task Keys_are_read_over_HTTP_past_every_copy_and_within_bounds()
     {
-        using var key = ClientFixture.KeyOf(11);
+        using var key = TestKeys.KeyOf(11);
         var contract = RotationContract.Of(new VerificationKeySet([key.VerificationKey]), [key.KeyId], 300, DateTimeOffset.UtcNow).ToJson();
         byte[] jwks = JsonWebKeys.Write([key.VerificationKey]);
         int status = 200;

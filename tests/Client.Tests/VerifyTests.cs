@@ -1,3 +1,4 @@
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 
 namespace ClawBureau.Client.Tests;
@@ -106,7 +107,7 @@ public sealed class VerifyTests
     public async Task A_token_of_a_foreign_key_is_good_only_for_whoever_says_so()
     {
         await using var client = await ClientFixture.StartAsync();
-        using var foreign = ClientFixture.KeyOf(77);
+        using var foreign = TestKeys.KeyOf(77);
         client.Source.Keys = new([new VerificationKey(foreign.PublicKey, KeyState.VerifyOnly, isForeign: true)]);
         await client.Keys.RefreshAsync(CancellationToken.None);
         var token = client.Sign(key: foreign).Compact;

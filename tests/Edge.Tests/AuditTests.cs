@@ -131,7 +131,7 @@ public sealed class AuditTests(EdgeFixture edge)
 
         public static async Task<AuditedEdge> StartAsync(EdgeFixture edge)
         {
-            var sink = await EdgeFixture.StartAsync("audit-sink", s => s.AddAuditSink(), a => a.MapAuditSink(), new()
+            var sink = await TestProcess.StartReadyAsync("audit-sink", s => s.AddAuditSink(), a => a.MapAuditSink(), new()
             {
                 ["CLAW_DATABASE_AUDIT"] = edge.Database.Audit,
                 ["CLAW_INTROSPECTOR"] = edge.Introspector.Address.ToString(),

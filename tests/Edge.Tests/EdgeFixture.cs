@@ -1,4 +1,3 @@
-using ClawBureau.Hosting.Health;
 using ClawBureau.Introspector;
 using ClawBureau.Issuer;
 using ClawBureau.Testing;
@@ -38,7 +37,7 @@ public sealed class EdgeFixture : IAsyncLifetime
         Issuer = await StartIssuerAsync();
         // Patient: a busy machine is no reason to call the ledger unavailable here.
         var patient = new IntrospectorOptions { Database = _database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30) };
-        Introspector = await StartAsync("introspector", s =>
+        Introspector = await TestProcess.StartReadyAsync("introspector", s =>
         {
             s.AddIntrospector();
             s.AddSingleton(patient);
@@ -53,7 +52,7 @@ public sealed class EdgeFixture : IAsyncLifetime
 
     /// <summary>One more Issuer on the same ledger. Signs with vector o = 11; knows o = 39 past its cut-off and o = 77 long before it.</summary>
     public Task<TestProcess> StartIssuerAsync(Dictionary<string, string?>? settings = null) =>
-        StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), new Dictionary<string, string?>
+        TestProcess.StartReadyAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), new Dictionary<string, string?>
         {
             ["CLAW_DATABASE_ISSUER"] = _database.Issuer,
             ["SCOPE_SIGNING_KEY"] = Jwt.SeedOf(11),
@@ -64,7 +63,7 @@ public sealed class EdgeFixture : IAsyncLifetime
             ["SCOPE_ALLOWED_SCOPE_PREFIXES"] = "proxy:,clawproxy:,control:",
         }.With(settings));
 
-    public async Task<HttpFaceClient> StartEdgeAsync(Dictionary<string, string?>? settings = null) => new(await StartAsync("edge", s => s.AddEdge(), a => a.MapEdge(), new Dictionary<string, string?>
+    public async Task<HttpFaceClient> StartEdgeAsync(Dictionary<string, string?>? settings = null) => new(await TestProcess.StartReadyAsync("edge", s => s.AddEdge(), a => a.MapEdge(), new Dictionary<string, string?>
     {
         ["SCOPE_ADMIN_KEY"] = null,         // the Edge has no use for one
         ["CLAW_ISSUER"] = Issuer.Address.ToString(),
@@ -78,13 +77,6 @@ public sealed class EdgeFixture : IAsyncLifetime
         foreach (var owned in (IAsyncDisposable[])[Canonical, Http, Introspector, Issuer]) await owned.DisposeAsync();
         await Verifier.DisposeAsync();
         await _database.DisposeAsync();
-    }
-
-    internal static async Task<TestProcess> StartAsync(string service, Action<IServiceCollection> add, Action<Microsoft.AspNetCore.Builder.WebApplication> map, Dictionary<string, string?> settings)
-    {
-        var process = await TestProcess.StartAsync(service, add, map, settings);
-        await Eventually.HoldsAsync($"{service} is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
-        return process;
     }
 }
 

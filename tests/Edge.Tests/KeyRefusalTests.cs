@@ -1,5 +1,6 @@
 using ClawBureau.Hosting.Refusals;
 using ClawBureau.Protos.Keys.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 using Grpc.Core;
 

@@ -1,6 +1,5 @@
 using ClawBureau.Protos.Verification.V1;
 using ClawBureau.Tokens;
-using Google.Protobuf.WellKnownTypes;
 using Reason = ClawBureau.Protos.Types.V1.Reason;
 
 namespace ClawBureau.Edge.Tests;
@@ -10,7 +9,6 @@ namespace ClawBureau.Edge.Tests;
 public sealed class VerifyChainTests(EdgeFixture edge)
 {
     private const string Path = "/v1/verify/control-chain";
-    private static readonly Timestamp At = new() { Seconds = 1800000000, Nanos = 250_000_000 };
 
     [Fact]
     public async Task A_chain_that_is_valid_and_active_is_200()
@@ -21,7 +19,7 @@ public sealed class VerifyChainTests(EdgeFixture edge)
             seen = request;
             return new VerifyControlChainResponse
             {
-                Verdict = new Verdict { Status = VerificationStatus.Valid, Sentence = "Owner/controller/agent chain is valid and active", VerifiedAt = At },
+                Verdict = FakeVerifier.Valid("Owner/controller/agent chain is valid and active"),
                 OwnerDid = "did:key:zO",
                 ControllerDid = "did:key:zC",
                 AgentDid = "did:key:zA",
@@ -42,7 +40,7 @@ public sealed class VerifyChainTests(EdgeFixture edge)
     {
         edge.Verifier.AnswerChain = request => new VerifyControlChainResponse
         {
-            Verdict = new Verdict { Status = VerificationStatus.Invalid, Reason = Reason.ControlChainNotFound, Sentence = "Control chain not found", VerifiedAt = At },
+            Verdict = FakeVerifier.Invalid(Reason.ControlChainNotFound, "Control chain not found"),
             OwnerDid = request.OwnerDid,
             ControllerDid = request.ControllerDid,
             AgentDid = request.AgentDid,
@@ -53,6 +51,17 @@ public sealed class VerifyChainTests(EdgeFixture edge)
             {"result":{"status":"INVALID","reason":"Control chain not found","verified_at":"2027-01-15T08:00:00.250Z"},"owner_did":"o","controller_did":"c","agent_did":"a","chain_active":false,"remediation_hints":[{"code":"REGISTER_CONTROLLER","message":"m","action":"a"}],"error":{"code":"CONTROL_CHAIN_NOT_FOUND","message":"Control chain not found"}}
             """, answer.Text);
         Assert.Equal(422, (int)answer.Status);
+    }
+
+    [Theory]
+    [InlineData(Reason.ControlChainContextMismatch, "CONTROL_CHAIN_CONTEXT_MISMATCH")]
+    [InlineData(Reason.ClaimNotFound, "CLAIM_NOT_FOUND")]
+    public async Task A_chain_that_is_another_one_or_not_active_is_422(Reason reason, string code)
+    {
+        edge.Verifier.AnswerChain = request => new VerifyControlChainResponse { Verdict = FakeVerifier.Invalid(reason, "s", "owner_did") };
+        var answer = await edge.Http.PostAsync(Path, """{"owner_did":"o","controller_did":"c","agent_did":"a"}""");
+        var error = answer.Json.GetProperty("error");
+        Assert.Equal((422, code, "s", "owner_did"), ((int)answer.Status, error.GetProperty("code").GetString(), error.GetProperty("message").GetString(), error.GetProperty("field").GetString()));
     }
 
     [Theory]

@@ -11,7 +11,6 @@ namespace ClawBureau.Edge.Tests;
 public sealed class VerifyTests(EdgeFixture edge)
 {
     private const string Path = "/v1/verify/token-control";
-    private static readonly Timestamp At = new() { Seconds = 1800000000, Nanos = 250_000_000 };
 
     [Fact]
     public async Task A_valid_token_is_answered_with_everything_that_was_looked_at()
@@ -22,7 +21,7 @@ public sealed class VerifyTests(EdgeFixture edge)
             seen = request;
             return new VerifyTokenControlResponse
             {
-                Verdict = new Verdict { Status = VerificationStatus.Valid, Sentence = "Token satisfies control-chain", VerifiedAt = At },
+                Verdict = FakeVerifier.Valid("Token satisfies control-chain"),
                 TokenHash = "h",
                 Active = true,
                 Revoked = false,
@@ -42,7 +41,14 @@ public sealed class VerifyTests(EdgeFixture edge)
                     new TransitionDecision { Transition = "token.revoke", Allowed = true, Sentence = "Transition requirements satisfied" },
                     new TransitionDecision { Transition = "key.rotate", Reason = Reason.TokenScopeMissing, Sentence = "Missing required scope(s): control:key:rotate" },
                 },
-                TransparencySnapshot = new ObservedTransparency { SnapshotId = "kts_1", GeneratedAt = At, ActiveKid = "k", AcceptedKids = { "k" }, KidObserved = "k" },
+                Confidence = new()
+                {
+                    Source = VerificationSource.Offline,
+                    RevocationAge = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(12.3)),
+                    KeyAge = Duration.FromTimeSpan(TimeSpan.FromSeconds(4)),
+                    LeaseLeft = Duration.FromTimeSpan(TimeSpan.FromMilliseconds(2987.7)),
+                },
+                TransparencySnapshot = new ObservedTransparency { SnapshotId = "kts_1", GeneratedAt = FakeVerifier.At, ActiveKid = "k", AcceptedKids = { "k" }, KidObserved = "k" },
             };
         };
         var answer = await edge.Canonical.PostAsync(Path, """
@@ -52,6 +58,7 @@ public sealed class VerifyTests(EdgeFixture edge)
         Assert.Equal("""
             {"result":{"status":"VALID","reason":"Token satisfies control-chain","verified_at":"2027-01-15T08:00:00.250Z"},"token_hash":"h","active":true,"revoked":false,"token_lane":"canonical","owner_did":"did:key:zO","controller_did":"did:key:zC","agent_did":"did:key:zA","aud":["a"],"scope":["control:token:revoke"],"token_scope_hash_b64u":"sh","transition_matrix":{"token.revoke":{"allowed":true,"reason_code":"ALLOWED","reason":"Transition requirements satisfied"},"key.rotate":{"allowed":false,"reason_code":"TOKEN_SCOPE_MISSING","reason":"Missing required scope(s): control:key:rotate"}},"transparency_snapshot":{"snapshot_id":"kts_1","generated_at":1800000000,"generated_at_iso":"2027-01-15T08:00:00.000Z","active_kid":"k","accepted_kids":["k"],"kid_observed":"k"},"remediation_hints":[]}
             """, answer.Text);
+        Assert.Equal("offline;revocation_age_ms=13;key_age_ms=4000;lease_left_ms=2987", answer.Headers["x-claw-confidence"]);
         Assert.Equal((200, "application/json", "1", "no-store"), ((int)answer.Status, answer.Headers["content-type"], answer.Headers["x-clawverify-version"], answer.Headers["cache-control"]));
         Assert.Equal(("a.b.c", "did:key:zO", ""), (seen!.Token, seen.ExpectedOwnerDid, seen.ExpectedControllerDid));
         Assert.Equal(["one", "|", "x", "y", "|", "token.revoke"], [.. seen.RequiredAudience, "|", .. seen.RequiredScope, "|", .. seen.RequiredTransitions]);
@@ -64,7 +71,7 @@ public sealed class VerifyTests(EdgeFixture edge)
     {
         edge.Verifier.Answer = _ => new VerifyTokenControlResponse
         {
-            Verdict = new Verdict { Status = VerificationStatus.Invalid, Reason = Reason.Revoked, Sentence = "Token is revoked", Field = "token", VerifiedAt = At },
+            Verdict = FakeVerifier.Invalid(Reason.Revoked, "Token is revoked", "token"),
             TokenHash = "h",
             Active = false,
             Revoked = true,
@@ -78,26 +85,51 @@ public sealed class VerifyTests(EdgeFixture edge)
     }
 
     [Theory]
-    [InlineData(Reason.ParseError, 400)]
-    [InlineData(Reason.MissingRequiredField, 400)]
-    [InlineData(Reason.InvalidDidFormat, 400)]
-    [InlineData(Reason.DependencyNotConfigured, 503)]
-    [InlineData(Reason.TokenControlKeyUnknown, 422)]
-    [InlineData(Reason.TokenControlKeyExpired, 422)]
-    [InlineData(Reason.ClaimNotFound, 422)]
-    [InlineData(Reason.TokenControlChainMissing, 422)]          // 401 elsewhere
-    [InlineData(Reason.ControlChainContextMismatch, 422)]       // 403 elsewhere
-    [InlineData(Reason.TokenControlTransitionForbidden, 422)]
-    public async Task The_status_is_clawverifys(Reason reason, int status)
+    [InlineData(Reason.ParseError, 400, "PARSE_ERROR")]
+    [InlineData(Reason.MissingRequiredField, 400, "MISSING_REQUIRED_FIELD")]
+    [InlineData(Reason.InvalidDidFormat, 400, "INVALID_DID_FORMAT")]
+    [InlineData(Reason.DependencyNotConfigured, 503, "DEPENDENCY_NOT_CONFIGURED")]
+    [InlineData(Reason.TokenControlKeyUnknown, 422, "TOKEN_CONTROL_KEY_UNKNOWN")]
+    [InlineData(Reason.TokenControlKeyExpired, 422, "TOKEN_CONTROL_KEY_EXPIRED")]
+    [InlineData(Reason.Revoked, 422, "REVOKED")]
+    [InlineData(Reason.ClaimNotFound, 422, "CLAIM_NOT_FOUND")]
+    [InlineData(Reason.TokenControlChainMissing, 422, "TOKEN_CONTROL_CHAIN_MISSING")]               // 401 elsewhere
+    [InlineData(Reason.ControlChainContextMismatch, 422, "CONTROL_CHAIN_CONTEXT_MISMATCH")]         // 403 elsewhere
+    [InlineData(Reason.TokenControlSubjectMismatch, 422, "TOKEN_CONTROL_SUBJECT_MISMATCH")]
+    [InlineData(Reason.TokenControlScopeHashMismatch, 422, "TOKEN_CONTROL_SCOPE_HASH_MISMATCH")]
+    [InlineData(Reason.TokenControlScopeMissing, 422, "TOKEN_CONTROL_SCOPE_MISSING")]
+    [InlineData(Reason.TokenControlAudienceMismatch, 422, "TOKEN_CONTROL_AUDIENCE_MISMATCH")]
+    [InlineData(Reason.TokenControlTransparencyStale, 422, "TOKEN_CONTROL_TRANSPARENCY_STALE")]
+    [InlineData(Reason.TokenControlTransparencyKidUnknown, 422, "TOKEN_CONTROL_TRANSPARENCY_KID_UNKNOWN")]
+    [InlineData(Reason.TokenControlTransparencyKidExpired, 422, "TOKEN_CONTROL_TRANSPARENCY_KID_EXPIRED")]
+    [InlineData(Reason.TokenControlTransitionForbidden, 422, "TOKEN_CONTROL_TRANSITION_FORBIDDEN")]
+    public async Task Code_and_status_are_clawverifys(Reason reason, int status, string code)
     {
-        edge.Verifier.Answer = _ => new() { Verdict = new Verdict { Status = VerificationStatus.Invalid, Reason = reason, Sentence = "s", VerifiedAt = At } };
+        edge.Verifier.Answer = _ => new() { Verdict = FakeVerifier.Invalid(reason, "s") };
         var answer = await edge.Http.PostAsync(Path, """{"token":"a.b.c"}""");
-        Assert.Equal(status, (int)answer.Status);
+        Assert.Equal((status, code), ((int)answer.Status, answer.Json.GetProperty("error").GetProperty("code").GetString()));
         Assert.Equal("result remediation_hints error", answer.Members);
 
         edge.Verifier.Answer = _ => throw new Refusal((Tokens.Reason)reason, "s");
         answer = await edge.Http.PostAsync(Path, """{"token":"a.b.c"}""");
         Assert.Equal((status, "INVALID", "s"), ((int)answer.Status, answer.Json.GetProperty("result").GetProperty("status").GetString(), answer.Json.GetProperty("error").GetProperty("message").GetString()));
+    }
+
+    [Fact]
+    public async Task Hints_are_told_by_the_contract_s_codes()
+    {
+        string[] codes =
+        [
+            "REGISTER_OWNER_BINDING", "REGISTER_CONTROLLER", "REGISTER_AGENT_UNDER_CONTROLLER", "UPDATE_SENSITIVE_POLICY", "USE_CANONICAL_CST_LANE", "REQUEST_REQUIRED_SCOPE",
+            "REQUEST_REQUIRED_AUDIENCE", "REISSUE_TOKEN", "ROTATE_KEYS_WITH_OVERLAP", "SYNC_REVOCATION_STREAM", "CHECK_CONTROL_CHAIN_CONFIG",
+        ];
+        edge.Verifier.Answer = _ => new()
+        {
+            Verdict = FakeVerifier.Invalid(Reason.Revoked, "s"),
+            RemediationHints = { System.Enum.GetValues<RemediationCode>().Where(code => code != RemediationCode.Unspecified).Select(code => new RemediationHint { Code = code, Message = "m", Action = "a" }) },
+        };
+        var answer = await edge.Http.PostAsync(Path, """{"token":"a.b.c"}""");
+        Assert.Equal(codes, answer.Json.GetProperty("remediation_hints").EnumerateArray().Select(hint => hint.GetProperty("code").GetString()));
     }
 
     [Theory]

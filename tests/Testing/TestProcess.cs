@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using ClawBureau.Hosting;
+using ClawBureau.Hosting.Health;
 using ClawBureau.Hosting.Peers;
 using ClawBureau.Hosting.Tls;
 using Microsoft.AspNetCore.Builder;
@@ -63,6 +64,15 @@ public sealed class TestProcess : IAsyncDisposable
         await ServiceProcess.StartAsync(app, CancellationToken.None);
         var address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First(a => a.StartsWith("https:", StringComparison.Ordinal)));
         return new TestProcess(app, logs, Path.Combine(folder, "ca.crt"), address);
+    }
+
+    /// <summary>The same, once the process says that it is ready.</summary>
+    public static async Task<TestProcess> StartReadyAsync(
+        string service, Action<IServiceCollection> add, Action<WebApplication> map, Dictionary<string, string?> settings)
+    {
+        var process = await StartAsync(service, add, map, settings);
+        await Eventually.HoldsAsync($"{service} is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        return process;
     }
 
     /// <summary>A channel of a caller with this key; null: of one who shows nothing.</summary>

@@ -1,16 +1,11 @@
-using System.Net;
-using System.Security.Cryptography.X509Certificates;
 using ClawBureau.Hosting.Refusals;
 using ClawBureau.Protos.Control.V1;
 using ClawBureau.Protos.Keys.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 using Google.Protobuf;
 using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace ClawBureau.Verifier.Tests;
@@ -21,7 +16,7 @@ namespace ClawBureau.Verifier.Tests;
 /// </summary>
 public sealed class FakeIssuer : IAsyncDisposable
 {
-    private WebApplication _app = null!;
+    private FakePeer _peer = null!;
     private int _keyReads;
 
     /// <summary>The real Issuer's.</summary>
@@ -35,24 +30,17 @@ public sealed class FakeIssuer : IAsyncDisposable
 
     public int KeyReads => Volatile.Read(ref _keyReads);
 
-    public Uri Address => new(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
+    public Uri Address => _peer.Address;
 
     public static async Task<FakeIssuer> StartAsync(string certificates, KeyService.KeyServiceClient real, SigningKey key)
     {
         var issuer = new FakeIssuer { Real = real };
         issuer.Transparency = () => Sign(key, DateTimeOffset.UtcNow, key.VerificationKey);
-        var builder = WebApplication.CreateSlimBuilder();
-        builder.Services.AddGrpc();
-        builder.Services.AddSingleton(issuer);
-        builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen =>
+        issuer._peer = await FakePeer.StartAsync(certificates, "issuer", services => services.AddSingleton(issuer), app =>
         {
-            listen.Protocols = HttpProtocols.Http2;
-            listen.UseHttps(X509Certificate2.CreateFromPemFile(Path.Combine(certificates, "issuer.crt"), Path.Combine(certificates, "issuer.key")));
-        }));
-        issuer._app = builder.Build();
-        issuer._app.MapGrpcService<Keys>();
-        issuer._app.MapGrpcService<Controllers>();
-        await issuer._app.StartAsync();
+            app.MapGrpcService<Keys>();
+            app.MapGrpcService<Controllers>();
+        });
         return issuer;
     }
 
@@ -71,7 +59,7 @@ public sealed class FakeIssuer : IAsyncDisposable
         };
     }
 
-    public ValueTask DisposeAsync() => _app.DisposeAsync();
+    public ValueTask DisposeAsync() => _peer.DisposeAsync();
 
     private static T Answered<T>(Func<T> answer)
     {

@@ -1,5 +1,6 @@
 using ClawBureau.Protos.Control.V1;
 using ClawBureau.Protos.Verification.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 using Delegation = ClawBureau.Tokens.Delegation;
 using SensitivePolicy = ClawBureau.Protos.Control.V1.SensitivePolicy;
@@ -60,8 +61,8 @@ public sealed class TokenControlTests
         var good = VerifierFixture.Sign().Compact;
         (string What, string Token, Action<VerifyTokenControlRequest>? Ask, Wire.Reason Code, string Field, string Hints)[] cases =
         [
-            ("unknown key", VerifierFixture.Sign(key: VerifierFixture.KeyOf(99)).Compact, null, Wire.Reason.TokenControlKeyUnknown, "token", "ReissueToken SyncRevocationStream"),
-            ("key past its cut-off", VerifierFixture.Sign(key: VerifierFixture.KeyOf(39)).Compact, null, Wire.Reason.TokenControlKeyExpired, "token", "ReissueToken"),
+            ("unknown key", VerifierFixture.Sign(key: TestKeys.KeyOf(99)).Compact, null, Wire.Reason.TokenControlKeyUnknown, "token", "ReissueToken SyncRevocationStream"),
+            ("key past its cut-off", VerifierFixture.Sign(key: TestKeys.KeyOf(39)).Compact, null, Wire.Reason.TokenControlKeyExpired, "token", "ReissueToken"),
             ("malformed", "a.b", null, Wire.Reason.ParseError, "token", "ReissueToken"),
             ("expired", VerifierFixture.Sign(c => c with { ExpiresAt = c.IssuedAt - 1 }).Compact, null, Wire.Reason.ParseError, "token", "ReissueToken"),
             ("bad signature", good[..^8] + "AAAAAAAA", null, Wire.Reason.ParseError, "token", "ReissueToken"),
@@ -133,7 +134,7 @@ public sealed class TokenControlTests
         var token = VerifierFixture.Sign().Compact;
         var key = VerifierFixture.Key;
         var now = DateTimeOffset.UtcNow;
-        var other = VerifierFixture.KeyOf(42).VerificationKey;
+        var other = TestKeys.KeyOf(42).VerificationKey;
         (string What, Func<Protos.Keys.V1.TransparencySnapshot> Snapshot, Wire.Reason Code)[] cases =
         [
             ("too old", () => FakeIssuer.Sign(key, now.AddHours(-2), key.VerificationKey), Wire.Reason.TokenControlTransparencyStale),
@@ -146,7 +147,7 @@ public sealed class TokenControlTests
             Assert.Equal((what, code), (what, (await verifier.ControlAsync(token)).Verdict.Reason));
         }
 
-        using var stranger = VerifierFixture.KeyOf(99);
+        using var stranger = TestKeys.KeyOf(99);
         foreach (var (what, spoilt) in new (string, Func<Protos.Keys.V1.TransparencySnapshot>)[]
         {
             ("signed by a stranger", () => FakeIssuer.Sign(stranger, now, key.VerificationKey)),

@@ -1,7 +1,6 @@
 using ClawBureau.Client;
 using ClawBureau.Client.Feed;
 using ClawBureau.Client.Keys;
-using ClawBureau.Hosting.Health;
 using ClawBureau.Introspector;
 using ClawBureau.Issuer;
 using ClawBureau.Protos.Revocation.V1;
@@ -9,7 +8,6 @@ using ClawBureau.Protos.Verification.V1;
 using ClawBureau.Testing;
 using ClawBureau.Tokens;
 using Microsoft.Extensions.DependencyInjection;
-using TokenLane = ClawBureau.Tokens.TokenLane;
 using TokenRequirements = ClawBureau.Protos.Verification.V1.TokenRequirements;
 
 namespace ClawBureau.Verifier.Tests;
@@ -24,7 +22,7 @@ internal sealed class VerifierFixture : IAsyncDisposable
         (_database, _issuer, Issuer, Introspector, Process) = (database, issuer, fake, introspector, process);
 
     /// <summary>The seed of the contract's key vector o = 11; the Issuer signs with it too.</summary>
-    public static SigningKey Key { get; } = KeyOf(11);
+    public static SigningKey Key { get; } = TestKeys.KeyOf(11);
 
     public FakeIssuer Issuer { get; }
     public TestProcess Introspector { get; }
@@ -40,16 +38,16 @@ internal sealed class VerifierFixture : IAsyncDisposable
     public static async Task<VerifierFixture> StartAsync(int lease = 30, int heartbeat = 1)
     {
         var database = await TestDatabases.CreateAsync();
-        var issuer = await StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), new()
+        var issuer = await TestProcess.StartReadyAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), new()
         {
             ["CLAW_DATABASE_ISSUER"] = database.Issuer,
-            ["SCOPE_SIGNING_KEY"] = Base64UrlText.Encode(SeedOf(11)),
+            ["SCOPE_SIGNING_KEY"] = Base64UrlText.Encode(TestKeys.SeedOf(11)),
             // Past its cut-off.
-            ["SCOPE_VERIFY_PUBLIC_KEYS_JSON"] = $$"""[{"x":"{{Base64UrlText.Encode(KeyOf(39).PublicKey)}}","not_after_unix":1500000000}]""",
+            ["SCOPE_VERIFY_PUBLIC_KEYS_JSON"] = $$"""[{"x":"{{Base64UrlText.Encode(TestKeys.KeyOf(39).PublicKey)}}","not_after_unix":1500000000}]""",
         });
         // Patient: a busy machine is no reason to call the ledger unavailable here.
         var patient = new IntrospectorOptions { Database = database.Introspector, PollDeadline = TimeSpan.FromSeconds(5), MostSilence = TimeSpan.FromSeconds(30), Lease = TimeSpan.FromSeconds(lease), Heartbeat = TimeSpan.FromSeconds(heartbeat) };
-        var introspector = await StartAsync("introspector", s =>
+        var introspector = await TestProcess.StartReadyAsync("introspector", s =>
         {
             s.AddIntrospector();
             s.AddSingleton(patient);
@@ -60,7 +58,7 @@ internal sealed class VerifierFixture : IAsyncDisposable
             ["CLAW_ISSUER"] = fake.Address.ToString(),
             ["CLAW_INTROSPECTOR"] = introspector.Address.ToString(),
         };
-        var process = await StartAsync("verifier", s =>
+        var process = await TestProcess.StartReadyAsync("verifier", s =>
         {
             s.AddVerifier();
             s.AddSingleton(new ClientOptions { MaxStaleness = TimeSpan.FromSeconds(lease), CatchUpTimeout = TimeSpan.FromSeconds(20), CallTimeout = TimeSpan.FromSeconds(5) });
@@ -71,29 +69,10 @@ internal sealed class VerifierFixture : IAsyncDisposable
         return fixture;
     }
 
-    public static byte[] SeedOf(int offset) => [.. Enumerable.Range(0, 32).Select(i => (byte)(i + offset))];
-
-    public static SigningKey KeyOf(int offset) => new(SeedOf(offset));
-
     /// <summary>A canonical token, good for ten minutes, signed as the Issuer would.</summary>
     public static SignedToken Sign(Func<TokenClaims, TokenClaims>? change = null, SigningKey? key = null)
     {
-        long now = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
-        var claims = new TokenClaims
-        {
-            Sub = "did:key:zAgent",
-            Audience = Audience.Of("clawproxy.example"),
-            Scope = ["clawproxy:call", "control:token:revoke"],
-            IssuedAt = now,
-            ExpiresAt = now + 600,
-            OwnerDid = Did.Parse("did:key:zOwner"),
-            ControllerDid = Did.Parse("did:key:zController"),
-            AgentDid = Did.Parse("did:key:zAgent"),
-            MissionId = "agent:main",
-            Lane = TokenLane.Canonical,
-            Jti = Guid.NewGuid().ToString(),
-            Nonce = Guid.NewGuid().ToString(),
-        };
+        var claims = TestKeys.Canonical(DateTimeOffset.UtcNow.ToUnixTimeSeconds());
         claims = change?.Invoke(claims) ?? claims;
         return TokenSigner.Sign(claims.TokenScopeHash is null ? claims with { TokenScopeHash = claims.ComputeScopeHash() } : claims, key ?? Key);
     }
@@ -122,13 +101,5 @@ internal sealed class VerifierFixture : IAsyncDisposable
         await Introspector.DisposeAsync();
         await _issuer.DisposeAsync();
         await _database.DisposeAsync();
-    }
-
-    private static async Task<TestProcess> StartAsync(
-        string service, Action<IServiceCollection> add, Action<Microsoft.AspNetCore.Builder.WebApplication> map, Dictionary<string, string?> settings)
-    {
-        var process = await TestProcess.StartAsync(service, add, map, settings);
-        await Eventually.HoldsAsync($"{service} is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
-        return process;
     }
 }

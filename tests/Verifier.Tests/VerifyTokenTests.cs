@@ -1,4 +1,5 @@
 using ClawBureau.Protos.Verification.V1;
+using ClawBureau.Testing;
 using ClawBureau.Tokens;
 using Consistency = ClawBureau.Protos.Types.V1.Consistency;
 using Wire = ClawBureau.Protos.Types.V1;
@@ -101,8 +102,8 @@ public sealed class VerifyTokenTests
         [
             ("a.b", new(), Wire.Reason.TokenMalformed, ""),
             (VerifierFixture.Sign(c => c with { ExpiresAt = c.IssuedAt - 1 }).Compact, new(), Wire.Reason.TokenExpired, ""),
-            (VerifierFixture.Sign(key: VerifierFixture.KeyOf(99)).Compact, new(), Wire.Reason.TokenUnknownKid, ""),
-            (VerifierFixture.Sign(key: VerifierFixture.KeyOf(39)).Compact, new(), Wire.Reason.TokenKidExpired, ""),
+            (VerifierFixture.Sign(key: TestKeys.KeyOf(99)).Compact, new(), Wire.Reason.TokenUnknownKid, ""),
+            (VerifierFixture.Sign(key: TestKeys.KeyOf(39)).Compact, new(), Wire.Reason.TokenKidExpired, ""),
             (good.Compact, new() { AudienceAll = { "another" } }, Wire.Reason.TokenBadAudience, "audience_all"),
             (good.Compact, new() { ScopeAny = { "another" } }, Wire.Reason.TokenInsufficientScope, "scope_any"),
             (good.Compact, new() { Transitions = { "key.rotate" } }, Wire.Reason.TokenControlTransitionForbidden, "transitions"),

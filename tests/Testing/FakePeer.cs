@@ -7,10 +7,10 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 
-namespace ClawBureau.Edge.Tests;
+namespace ClawBureau.Testing;
 
-/// <summary>A peer of the Edge that answers what the test says, over real TLS and gRPC.</summary>
-internal sealed class FakePeer : IAsyncDisposable
+/// <summary>A peer of the process under test that answers what the test says, over real TLS and gRPC.</summary>
+public sealed class FakePeer : IAsyncDisposable
 {
     private readonly WebApplication _app;
 
@@ -21,19 +21,23 @@ internal sealed class FakePeer : IAsyncDisposable
     /// <param name="service">The gRPC service, as its generated base class has it.</param>
     /// <param name="certificates">The folder of the development CA's certificates.</param>
     /// <param name="identity">Whose certificate it shows.</param>
-    public static async Task<FakePeer> StartAsync<TService>(TService service, string certificates, string identity)
-        where TService : class
+    public static Task<FakePeer> StartAsync<TService>(TService service, string certificates, string identity)
+        where TService : class =>
+        StartAsync(certificates, identity, services => services.AddSingleton(service), app => app.MapGrpcService<TService>());
+
+    /// <summary>The same with several services.</summary>
+    public static async Task<FakePeer> StartAsync(string certificates, string identity, Action<IServiceCollection> add, Action<WebApplication> map)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Services.AddGrpc();
-        builder.Services.AddSingleton(service);
+        add(builder.Services);
         builder.WebHost.UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen =>
         {
             listen.Protocols = HttpProtocols.Http2;
             listen.UseHttps(X509Certificate2.CreateFromPemFile(Path.Combine(certificates, identity + ".crt"), Path.Combine(certificates, identity + ".key")));
         }));
         var app = builder.Build();
-        app.MapGrpcService<TService>();
+        map(app);
         await app.StartAsync();
         return new FakePeer(app);
     }
