@@ -16,7 +16,7 @@ public sealed class LedgerFollower(
     : BackgroundService, IFeedSource
 {
     private const string Condition = "ledger";
-    private static readonly TimeSpan SnapshotDeadline = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan SnapshotDeadline = TimeSpan.FromSeconds(60);      // each page of it has a shorter one
     private static readonly TimeSpan DropEvery = TimeSpan.FromMinutes(1);
     private const int RememberedAtOnce = 4096;
     private readonly Lock _lock = new();

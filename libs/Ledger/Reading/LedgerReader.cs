@@ -23,6 +23,9 @@ public sealed record LedgerSnapshot(Revision Revision, IReadOnlyList<RevocationR
 /// <summary>Reads for the Introspector: one statement a poll, one snapshot a statement.</summary>
 public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisposable
 {
+    /// <summary>Tokens in a page of a snapshot: a fraction of the two seconds that a statement may take.</summary>
+    private const int SnapshotRows = 16_384;
+
     /// <summary>Most rows one poll brings; a caller further behind polls again.</summary>
     public const int PollRows = 4096;
 
@@ -101,12 +104,48 @@ public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisp
         return poll ?? throw new InvalidOperationException("ledger.head has no row");
     }
 
-    /// <summary>All live revocations, blocks and cuts, and all keys, in one snapshot.</summary>
+    /// <summary>
+    /// All live revocations, blocks and cuts, and all keys, as of one revision, oldest first; nothing where the ledger is unsound. Tokens
+    /// come in pages, each a statement of its own: however many there are, no database snapshot is held for long, which would slow the
+    /// head for everybody (DESIGN "Scale"). A row up to the revision is committed and never changes, and it leaves only when nobody needs it.
+    /// </summary>
     public async Task<LedgerSnapshot> ReadSnapshotAsync(CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
+        var (revision, unsound, groups, keys) = await ReadHeadOfSnapshotAsync(connection, cancellationToken);
+        var rows = new List<RevocationRow>();
+        if (unsound is not null) return new LedgerSnapshot(revision, rows, keys) { Unsound = unsound };
+
+        await using var page = new NpgsqlCommand($"""
+            SELECT revocation_seq, seq, revoked_at, NULL::text, token_hash, jti, expires_at, {(short)RevocationKind.Token}::smallint, NULL::bytea, true, 0::bigint
+              FROM ledger.revoked_tokens WHERE revocation_seq > $1 AND revocation_seq <= $2 ORDER BY revocation_seq LIMIT {SnapshotRows}
+            """, connection)
+        { Parameters = { new NpgsqlParameter<long>(), new NpgsqlParameter<long> { TypedValue = revision.RevocationSeq.Value } } };
+        await page.PrepareAsync(cancellationToken);
+        int group = 0, read;
+        long after = 0;
+        do
+        {
+            ((NpgsqlParameter<long>)page.Parameters[0]).TypedValue = after;
+            read = 0;
+            await using var reader = await page.ExecuteReaderAsync(cancellationToken);
+            for (; await reader.ReadAsync(cancellationToken); read++)
+            {
+                var row = ReadRow(reader, 0);
+                for (; group < groups.Count && groups[group].RevocationSeq < row.RevocationSeq; group++) rows.Add(groups[group]);
+                rows.Add(row);
+                after = row.RevocationSeq.Value;
+            }
+        }
+        while (read == SnapshotRows);
+        rows.AddRange(groups.Skip(group));
+        return new LedgerSnapshot(revision, rows, keys);
+    }
+
+    private static async Task<(Revision Revision, string? Unsound, IReadOnlyList<RevocationRow> Groups, IReadOnlyList<KeyRow> Keys)> ReadHeadOfSnapshotAsync(
+        NpgsqlConnection connection, CancellationToken cancellationToken)
+    {
         await using var transaction = await connection.BeginTransactionAsync(IsolationLevel.RepeatableRead, cancellationToken);
-        // A long snapshot slows the head for everybody (DESIGN "Scale"): 5 s, then it fails and is tried again.
         await ExecuteAsync(connection, "SET LOCAL statement_timeout = '5s'", cancellationToken);
         Revision revision;
         string? unsound;
@@ -117,23 +156,18 @@ public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisp
             revision = ReadRevision(reader);
             unsound = ReadUnsound(reader);
         }
-        var rows = new List<RevocationRow>();
-        await using (var command = new NpgsqlCommand($"""
-            SELECT {Columns} FROM (
-              SELECT revocation_seq, seq, revoked_at, reason, token_hash, jti, expires_at, 1::smallint AS kind, NULL::bytea AS group_key, 1 AS effect, NULL::bigint AS cut
-                FROM ledger.revoked_tokens
-              UNION ALL
-              SELECT revocation_seq, seq, changed_at, NULL, NULL, NULL, NULL, kind, group_key, CASE WHEN blocked THEN 1 ELSE 2 END, nullif(cut, 0)
-                FROM ledger.blocked_groups) r
-             ORDER BY revocation_seq
+        var groups = new List<RevocationRow>();
+        await using (var command = new NpgsqlCommand("""
+            SELECT revocation_seq, seq, changed_at, NULL::text, NULL::bytea, NULL::text, NULL::timestamptz, kind, group_key, blocked, cut
+              FROM ledger.blocked_groups ORDER BY revocation_seq
             """, connection))
         await using (var reader = await command.ExecuteReaderAsync(cancellationToken))
         {
-            while (await reader.ReadAsync(cancellationToken)) rows.Add(ReadRow(reader, 0));
+            while (await reader.ReadAsync(cancellationToken)) groups.Add(ReadRow(reader, 0));
         }
         var keys = await ReadKeysAsync(connection, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
-        return new LedgerSnapshot(revision, rows, keys) { Unsound = unsound };
+        return (revision, unsound, groups, keys);
     }
 
     /// <summary>Every key the ledger knows, whatever its state.</summary>
