@@ -18,6 +18,7 @@ public sealed class RecoveryTests
     {
         await using var ledger = await LedgerFixture.StartAsync();
         var before = await MintAsync(ledger);
+        await ledger.ExecuteAsync("UPDATE ledger.head SET longest_ttl = 1");
         await using var backup = await DatabaseBackup.TakeAsync(ledger.Database);
         await RecordAsync(ledger, Acts.Revoke(before.TokenHash));
         var after = await MintAsync(ledger);
@@ -40,6 +41,7 @@ public sealed class RecoveryTests
 
         Assert.Equal(lost, await DumpAsync(ledger.Database.Admin));
         Assert.True(await ledger.ScalarAsync<long>("SELECT max_iat FROM ledger.head") >= await ScalarAsync<long>(backup.Lost, "SELECT max_iat FROM ledger.head"));
+        Assert.Equal(600, await ledger.ScalarAsync<long>("SELECT longest_ttl FROM ledger.head"));      // by which revocations of unknown tokens are kept
         Assert.Equal(3, report.Replayed["token.revoked"]);
         Assert.Empty(report.NotReapplied);
         Assert.Equal((0, false), (report.Remembered, report.RevokedAll));

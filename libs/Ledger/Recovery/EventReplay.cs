@@ -58,12 +58,12 @@ internal sealed class EventReplay(NpgsqlConnection connection, Seq head, Revocat
 
     private async Task IssueAsync(AuditedEvent audited, JsonElement facts, CancellationToken cancellationToken)
     {
-        long iat = facts.GetProperty("iat").GetInt64();
+        var (iat, exp) = (facts.GetProperty("iat").GetInt64(), facts.GetProperty("exp").GetInt64());
         await ExecuteAsync("""
             INSERT INTO ledger.issued (token_hash, jti, seq, iat, exp, kid, owner_did) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
             """, cancellationToken,
-            audited.TokenHash, facts.GetProperty("jti").GetString(), audited.Seq.Value, iat, facts.GetProperty("exp").GetInt64(), facts.GetProperty("kid").GetString(), Text(facts, "owner_did"));
-        await ExecuteAsync("UPDATE ledger.head SET max_iat = greatest(max_iat, $1)", cancellationToken, iat);
+            audited.TokenHash, facts.GetProperty("jti").GetString(), audited.Seq.Value, iat, exp, facts.GetProperty("kid").GetString(), Text(facts, "owner_did"));
+        await ExecuteAsync("UPDATE ledger.head SET max_iat = greatest(max_iat, $1), longest_ttl = greatest(longest_ttl, $2)", cancellationToken, iat, exp - iat);
     }
 
     private async Task RevokeAsync(AuditedEvent audited, JsonElement facts, CancellationToken cancellationToken)
