@@ -102,6 +102,32 @@ public sealed class FollowTests(EdgeFixture edge)
         (await full.GetAsync(Stream, accept, Admin)).IsRefused(429, "SUBSCRIBER_LIMIT_REACHED");
     }
 
+    [Fact]
+    public async Task An_owner_follows_what_is_its_own_until_its_token_is_revoked()
+    {
+        var owner = $"did:key:z{Guid.NewGuid():N}";
+        var token = Jwt.Make(Jwt.Header("fe2b99fd9afaa999"), $$"""
+            {"token_version":"1","sub":"did:key:zAgent","aud":"a","scope":["control:audit:read"],"iat":1700000000,"exp":4102444800,"owner_did":"{{owner}}",
+             "controller_did":"did:key:zController","agent_did":"did:key:zAgent","token_lane":"canonical","jti":"{{Guid.NewGuid()}}"}
+            """);
+        var (_, own) = await edge.Http.IssueAsync($$"""{"sub":"did:key:zAgent","aud":"clawproxy.example","scope":["clawproxy:call"],"owner_did":"{{owner}}"}""");
+        using var events = await edge.Canonical.OpenEventsAsync(Stream, ("X-CST", token));
+        var begun = (await events.NextAsync())!;
+        Assert.Equal("caught_up", begun.Name);
+        await RevokeAsync();                                                                    // somebody else's
+        await edge.Http.PostAsAdminAsync("/v1/tokens/revoke", $$"""{"token_hash":"{{own}}"}""");
+        var only = (await events.NextAsync())!;
+        Assert.Equal(("revocation", own), (only.Name, HashOf(only.Data)));
+        Assert.True(only.Data.GetProperty("sequence").GetInt64() >= begun.Data.GetProperty("sequence").GetInt64() + 2);     // as the feed counts, not the owner
+
+        await edge.Http.PostAsAdminAsync("/v1/tokens/revoke", JsonSerializer.Serialize(new { token }));
+        var last = (await events.NextAsync())!;
+        Assert.Equal(("error", "error message", "TOKEN_REVOKED"), (last.Name, Answered.MembersOf(last.Data), last.Data.GetProperty("error").GetString()));
+        Assert.Null(await events.NextAsync());
+        // The same by pages.
+        (await edge.Canonical.GetAsync($"{Stream}?after_sequence=0", ("X-CST", token))).IsRefused(401, "TOKEN_REVOKED");
+    }
+
     private async Task<string> RevokeAsync()
     {
         var token = $"followed {Guid.NewGuid()}";

@@ -52,6 +52,19 @@ public sealed class IntrospectTests(EdgeFixture edge)
         Assert.Equal((Kid, "recovered"), (answer.Json.GetProperty("kid").GetString(), answer.Json.GetProperty("kid_source").GetString()));
     }
 
+    [Theory]                            // 9: what is no kid counts as missing
+    [InlineData("\"\"")]
+    [InlineData("\" \"")]
+    [InlineData("7")]
+    [InlineData("null")]
+    [InlineData("[]")]
+    public async Task A_kid_that_is_blank_or_no_text_counts_as_missing(string kid)
+    {
+        var answer = await IntrospectAsync(Jwt.Make($$"""{"alg":"EdDSA","typ":"JWT","kid":{{kid}}}""", Jwt.Claims()));
+        Assert.True((int)answer.Status == 200, answer.Text);
+        Assert.Equal((Kid, "recovered"), (answer.Json.GetProperty("kid").GetString(), answer.Json.GetProperty("kid_source").GetString()));
+    }
+
     public static TheoryData<string, string, string> Bad => new()
     {
         { "no dots", "TOKEN_MALFORMED", "CST token must be a JWT (header.payload.signature)" },                                                 // 1
@@ -62,6 +75,7 @@ public sealed class IntrospectTests(EdgeFixture edge)
         { Jwt.Part(Jwt.Header(Kid)) + ".!.c", "TOKEN_MALFORMED", "Invalid JWT payload encoding" },                                              // 4
         { Jwt.Make(Jwt.Header(Kid), Jwt.Claims(version: "\"2\"")), "TOKEN_UNKNOWN_VERSION", "Unknown token_version" },                          // 5
         { Jwt.Make(Jwt.Header(Kid), Jwt.Claims(version: "1")), "TOKEN_UNKNOWN_VERSION", "Unknown token_version" },
+        { Jwt.Make(Jwt.Header(Kid), Jwt.Claims(version: "null")), "TOKEN_UNKNOWN_VERSION", "Unknown token_version" },
         { Jwt.Make(Jwt.Header(Kid), """{"sub":"s"}"""), "TOKEN_INVALID_CLAIMS", "Token claims do not match scoped_token_claims.v1 schema" },    // 6
         { Jwt.Make(Jwt.Header(Kid), Jwt.Claims(exp: 1700000600)), "TOKEN_EXPIRED", "Token has expired" },                                       // 7
         { Jwt.Make(Jwt.Header("45d994114e9f9dfb"), Jwt.Claims(), signedBy: 91), "TOKEN_UNKNOWN_KID", "Unknown token kid" },                     // 9

@@ -57,6 +57,33 @@ public sealed class RevokeTests(EdgeFixture edge)
         (await edge.Canonical.PostAsync(Revoke, body)).IsRefused(401, "TOKEN_REQUIRED");
     }
 
+    [Theory]
+    [InlineData("\" laptop stolen\\t\"", "laptop stolen")]
+    [InlineData("\"\"", null)]
+    [InlineData("\"  \"", null)]
+    [InlineData("7", null)]
+    [InlineData("null", null)]
+    [InlineData("LONG", "LONG")]
+    public async Task A_reason_is_trimmed_and_cut_and_of_another_type_it_is_none(string json, string? kept)
+    {
+        var text = $"reasoned {Guid.NewGuid()}";
+        var body = $$"""{"token":"{{text}}","reason":{{json.Replace("LONG", $"\"{new string('é', 300)}\"", StringComparison.Ordinal)}}}""";
+        (await edge.Http.PostAsAdminAsync(Revoke, body)).IsOk("status token_hash revoked_at revoked_at_iso event_key");
+        var record = (await edge.Http.GetAsync(Stream, Admin)).Json.GetProperty("events").EnumerateArray()
+            .Select(e => e.GetProperty("record")).Single(r => r.TryGetProperty("token_hash", out var hash) && hash.GetString() == TokenHash.Of(text).ToString());
+        Assert.Equal(kept is null ? "token_hash revoked_at revoked_at_iso revoked_by" : "token_hash revoked_at revoked_at_iso reason revoked_by", Answered.MembersOf(record));
+        if (kept is not null) Assert.Equal(kept == "LONG" ? new string('é', 256) : kept, record.GetProperty("reason").GetString());
+    }
+
+    [Fact]
+    public async Task A_blank_token_is_none_and_any_other_text_is_hashed_as_it_is()
+    {
+        var hash = TokenHash.Of($"{Guid.NewGuid()}").ToString();
+        Assert.Equal(hash, (await edge.Http.PostAsAdminAsync(Revoke, $$"""{"token":" ","token_hash":"{{hash}}"}""")).Json.GetProperty("token_hash").GetString());
+        var text = $" not trimmed {Guid.NewGuid()} ";
+        Assert.Equal(TokenHash.Of(text).ToString(), (await edge.Http.PostAsAdminAsync(Revoke, JsonSerializer.Serialize(new { token = text }))).Json.GetProperty("token_hash").GetString());
+    }
+
     [Fact]
     public async Task The_stream_pages_from_the_newest_back()
     {

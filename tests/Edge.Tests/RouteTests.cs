@@ -16,6 +16,46 @@ public sealed class RouteTests(EdgeFixture edge)
     }
 
     [Theory]
+    [InlineData("GET", "/health")]
+    [InlineData("GET", "/skill.md")]
+    [InlineData("GET", "/v1/did")]
+    [InlineData("GET", "/v1/jwks")]
+    [InlineData("GET", "/v1/keys/rotation-contract")]
+    [InlineData("GET", "/v1/keys/transparency/latest")]
+    [InlineData("POST", "/v1/tokens/introspect")]
+    [InlineData("POST", "/v1/tokens/introspect/matrix")]
+    public async Task Class_A_is_open_in_both_modes_whatever_the_caller_shows(string method, string path)
+    {
+        var body = method == "POST" ? $$"""{"token":"{{(await edge.Http.IssueAsync()).Token}}"}""" : null;
+        foreach (var face in (HttpFaceClient[])[edge.Http, edge.Canonical])
+        {
+            foreach (var shown in ((string, string)[][])[[], [("Authorization", "Bearer wrong")], [("Authorization", "Basic !")], [("X-CST", "a.b.c"), ("X-Scoped-Token", "d.e.f")]])
+                Assert.Equal(HttpStatusCode.OK, (await face.SendAsync(new HttpMethod(method), path, body, shown)).Status);
+        }
+    }
+
+    [Theory]
+    [InlineData("GET", "/v1/revocations/stream")]
+    [InlineData("GET", "/v1/revocations/events")]
+    [InlineData("GET", "/v1/audit/issuance")]
+    [InlineData("GET", "/v1/audit/bundle")]
+    [InlineData("GET", "/v1/keys/transparency/history")]
+    [InlineData("POST", "/v1/keys/transparency/snapshot")]
+    [InlineData("POST", "/v1/tokens/revoke")]
+    public async Task Class_C_is_judged_by_the_headers_first_in_both_modes(string method, string path)
+    {
+        var (http, body) = (new HttpMethod(method), method == "POST" ? "{" : null);
+        (await edge.Canonical.SendAsync(http, path, body)).IsRefused(401, "TOKEN_REQUIRED", "Canonical CST token is required (X-CST or X-Scoped-Token)");
+        (await edge.Canonical.SendAsync(http, path, body, ("X-CST", "a.b.c"), ("X-Scoped-Token", "d.e.f"))).IsRefused(401, "TOKEN_MALFORMED", "Conflicting CST headers: X-CST and X-Scoped-Token differ");
+        (await edge.Canonical.SendAsync(http, path, body, ("Authorization", $"Bearer {EdgeFixture.AdminKey}"))).IsRefused(401, "LEGACY_AUTH_FORBIDDEN", "Admin token headers are not accepted in canonical auth mode; provide X-CST");
+        if (path.StartsWith("/v1/audit", StringComparison.Ordinal)) return;        // judged by the AuditSink, which this Edge has none of: AuditTests
+        (await edge.Http.SendAsync(http, path, body, ("X-CST", "a.b.c"), ("Authorization", "Bearer a.b.c"))).IsRefused(401, "UNAUTHORIZED", "Invalid admin token");
+        (await edge.Http.SendAsync(http, path, body)).IsRefused(401, "UNAUTHORIZED", "Missing Authorization header");
+        (await edge.Http.SendAsync(http, path, body, ("Authorization", "Bearer wrong"))).IsRefused(401, "UNAUTHORIZED", "Invalid admin token");
+        (await edge.Canonical.SendAsync(http, path, body, ("X-CST", "a.b.c"))).IsRefused(401, "TOKEN_MALFORMED", "Invalid JWT header encoding");
+    }
+
+    [Theory]
     [InlineData("GET", "/")]
     [InlineData("GET", "/v1")]
     [InlineData("GET", "/health/")]
