@@ -3,8 +3,7 @@ using System.Diagnostics;
 namespace ClawBureau.Load;
 
 /// <summary>
-/// Measures sides in interleaved rounds, so that whatever else happens on the machine happens to all of them. A round in which the
-/// hypervisor took CPU away is thrown out and done again.
+/// Measures sides in interleaved rounds, so that whatever else happens on the machine happens to all of them.
 /// </summary>
 internal sealed class Comparison(LoadOptions options, Action<string> report)
 {
@@ -14,27 +13,16 @@ internal sealed class Comparison(LoadOptions options, Action<string> report)
     {
         foreach (var side in sides) await side.RunAsync(options.WarmUp, cancellationToken);
         var slice = options.Duration / options.Rounds;
-        var rounds = new List<Sample[]>();
-        int discarded = 0, stolen = 0;
-        while (rounds.Count < options.Rounds)
+        var counted = new Rounds();
+        var rounds = await counted.RunAsync(options.Rounds, async done =>
         {
-            report($"{sides[0].Name}: round {rounds.Count + 1} of {options.Rounds}");
-            var before = Machine.ReadCpu();
+            report($"{sides[0].Name}: round {done + 1} of {options.Rounds}");
             var round = new Sample[sides.Count];
             // Every other round in the other order: what comes first is not always the same.
-            foreach (int i in rounds.Count % 2 == 0 ? Enumerable.Range(0, sides.Count) : Enumerable.Range(0, sides.Count).Reverse())
+            foreach (int i in done % 2 == 0 ? Enumerable.Range(0, sides.Count) : Enumerable.Range(0, sides.Count).Reverse())
                 round[i] = await sides[i].RunAsync(slice, cancellationToken);
-            if (Machine.IsStolen(before, Machine.ReadCpu()))
-            {
-                if (discarded < 2 * options.Rounds)
-                {
-                    discarded++;
-                    continue;
-                }
-                stolen++;
-            }
-            rounds.Add(round);
-        }
+            return round;
+        });
 
         var baseline = hasBaseline ? sides.Count - 1 : -1;
         return [.. sides.Select((side, i) => RowOf(side, i))];
@@ -53,8 +41,8 @@ internal sealed class Comparison(LoadOptions options, Action<string> report)
                 compared ? sides[baseline].Name : null,
                 compared ? Median(rounds.Select(round => round[i].PerSecond / round[baseline].PerSecond)) : null,
                 compared && cpu is { } own && CpuOf(baseline) is { } other ? own / other : null,
-                i == 0 ? discarded : 0,        // of the comparison, told once
-                i == 0 ? stolen : 0);
+                i == 0 ? counted.Discarded : 0,        // of the comparison, told once
+                i == 0 ? counted.Stolen : 0);
         }
 
         double? CpuOf(int i) => sides[i].IsElsewhere ? null : rounds.Sum(round => round[i].ServerCpu.TotalMicroseconds) / rounds.Sum(round => round[i].Operations);

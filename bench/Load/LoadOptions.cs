@@ -17,4 +17,10 @@ public sealed record LoadOptions
 
     /// <summary>Before anything is counted, each side runs this long. 2 s.</summary>
     public TimeSpan WarmUp { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Live revocations of the mass scenario. A million.</summary>
+    public int LiveRevocations { get; init; } = 1_000_000;
+
+    /// <summary>Tokens of the one mission that the mass scenario blocks. 100,000.</summary>
+    public int MissionTokens { get; init; } = 100_000;
 }

@@ -12,9 +12,11 @@ public static class LoadRun
             ["issue"] = IssueScenario.RunAsync,
             ["introspect"] = IntrospectScenario.RunAsync,
             ["batch-introspect"] = IntrospectScenario.RunBatchAsync,
+            ["mass"] = MassScenario.RunAsync,
             ["verify"] = VerifyScenario.RunAsync,
             ["revoke"] = RevokeScenario.RunAsync,
             ["watch"] = WatchScenario.RunAsync,
+            ["audit"] = AuditScenario.RunAsync,
         };
 
     /// <param name="measured">Told the lines of each comparison as they stand.</param>

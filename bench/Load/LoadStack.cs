@@ -19,8 +19,13 @@ internal sealed class LoadStack : IAsyncDisposable
 
     public LocalStack Stack { get; }
 
-    public static async Task<LoadStack> StartAsync(Action<string> report, CancellationToken cancellationToken) => new(await LocalStack.StartAsync(
-        new StackOptions { Durable = true, Variables = new Dictionary<string, string?> { ["CLAW_MAX_CONNECTIONS"] = "20000" } }, report, cancellationToken));
+    /// <param name="keepsAudit">False: acts are not relayed to the AuditSink, which would work for minutes at a million of them.</param>
+    public static async Task<LoadStack> StartAsync(Action<string> report, CancellationToken cancellationToken, bool keepsAudit = true)
+    {
+        var variables = new Dictionary<string, string?> { ["CLAW_MAX_CONNECTIONS"] = "20000" };
+        if (!keepsAudit) variables["CLAW_AUDIT_SINK"] = null;
+        return new(await LocalStack.StartAsync(new StackOptions { Durable = true, Variables = variables }, report, cancellationToken));
+    }
 
     /// <summary>As many connections as so many clients need; a client keeps to one.</summary>
     public Func<int, CallInvoker> Connect(ServiceInstance service, int clients)
@@ -30,12 +35,16 @@ internal sealed class LoadStack : IAsyncDisposable
     }
 
     /// <summary>A connection of its own, closed with the stack.</summary>
-    public PeerChannel Open(ServiceInstance service)
+    /// <param name="caller">The service whose certificate is shown; null: the operator's key is.</param>
+    public PeerChannel Open(ServiceInstance service, string? caller = null)
     {
+        var certificates = Path.GetDirectoryName(Stack.CaFile)!;
         var channel = PeerChannel.Create(service.Address, new PeerOptions
         {
             CaFile = Stack.CaFile,
-            AdminKey = Stack.AdminKey,
+            AdminKey = caller is null ? Stack.AdminKey : null,
+            ClientCertFile = caller is null ? null : Path.Combine(certificates, caller + ".crt"),
+            ClientKeyFile = caller is null ? null : Path.Combine(certificates, caller + ".key"),
             UnaryDeadline = TimeSpan.FromSeconds(60),
             MaxMessageBytes = 16 << 20,
             ConnectTimeout = TimeSpan.FromSeconds(60),

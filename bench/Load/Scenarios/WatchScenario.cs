@@ -46,33 +46,20 @@ internal static class WatchScenario
             var revoke = new RevocationService.RevocationServiceClient(stack.Connect(stack.Stack.Issuer, 1)(0));
             for (int warm = 0; warm < 3; warm++) await ProbeAsync(revoke, arrivals, cancellationToken);
 
-            var delays = new List<long>();
-            var perSecond = new List<double>();
-            int discarded = 0, stolen = 0;
-            var (server, client) = (TimeSpan.Zero, TimeSpan.Zero);
-            while (perSecond.Count < options.Rounds)
+            var counted = new Rounds();
+            var rounds = await counted.RunAsync(options.Rounds, async done =>
             {
-                report($"{name}: round {perSecond.Count + 1} of {options.Rounds}");
-                var (ticks, serverBefore, clientBefore, began) = (Machine.ReadCpu(), ServerCpu(), Environment.CpuUsage.TotalTime, Stopwatch.GetTimestamp());
-                var round = new List<long>(ProbesPerRound * count);
-                for (int probe = 0; probe < ProbesPerRound; probe++) round.AddRange(await ProbeAsync(revoke, arrivals, cancellationToken));
-                var elapsed = Stopwatch.GetElapsedTime(began);
-                if (Machine.IsStolen(ticks, Machine.ReadCpu()))
-                {
-                    if (discarded < 2 * options.Rounds)
-                    {
-                        discarded++;
-                        continue;
-                    }
-                    stolen++;
-                }
-                delays.AddRange(round);
-                perSecond.Add(round.Count / elapsed.TotalSeconds);
-                (server, client) = (server + ServerCpu() - serverBefore, client + Environment.CpuUsage.TotalTime - clientBefore);
-            }
+                report($"{name}: round {done + 1} of {options.Rounds}");
+                var (serverBefore, clientBefore, began) = (ServerCpu(), Environment.CpuUsage.TotalTime, Stopwatch.GetTimestamp());
+                var delays = new List<long>(ProbesPerRound * count);
+                for (int probe = 0; probe < ProbesPerRound; probe++) delays.AddRange(await ProbeAsync(revoke, arrivals, cancellationToken));
+                return (Delays: delays, Elapsed: Stopwatch.GetElapsedTime(began), Server: ServerCpu() - serverBefore, Client: Environment.CpuUsage.TotalTime - clientBefore);
+            });
+            long all = rounds.Sum(round => (long)round.Delays.Count);
             return new Row(
-                name, Comparison.Median(perSecond), Comparison.Milliseconds(delays, 0.5), Comparison.Milliseconds(delays, 0.99),
-                server.TotalMicroseconds / delays.Count, client.TotalMicroseconds / delays.Count, null, null, null, discarded, stolen);
+                name, Comparison.Median(rounds.Select(round => round.Delays.Count / round.Elapsed.TotalSeconds)),
+                Comparison.Milliseconds(rounds.SelectMany(round => round.Delays), 0.5), Comparison.Milliseconds(rounds.SelectMany(round => round.Delays), 0.99),
+                rounds.Sum(round => round.Server.TotalMicroseconds) / all, rounds.Sum(round => round.Client.TotalMicroseconds) / all, null, null, null, counted.Discarded, counted.Stolen);
         }
         finally
         {
