@@ -15,16 +15,16 @@ public sealed class AdminKeys
 {
     private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(1);
 
-    private readonly IReadOnlyList<AdminKeyRecord> fixedKeys = [];
+    private readonly AdminKeyTable fixedKeys = new([]);
     private readonly bool invalid;
-    private readonly ReloadingFile<IReadOnlyList<AdminKeyRecord>>? file;
+    private readonly ReloadingFile<AdminKeyTable>? file;
 
     /// <exception cref="StartRefused">The key file is missing, open to others or malformed.</exception>
     public AdminKeys(Settings settings, TimeProvider time, ILogger<AdminKeys> logger)
     {
         try
         {
-            fixedKeys = AdminKeySources.FromVariables(settings.Text("SCOPE_ADMIN_KEY"), settings.Text("SCOPE_ADMIN_KEYS_JSON"));
+            fixedKeys = new(AdminKeySources.FromVariables(settings.Text("SCOPE_ADMIN_KEY"), settings.Text("SCOPE_ADMIN_KEYS_JSON")));
         }
         catch (FormatException problem)
         {
@@ -41,7 +41,7 @@ public sealed class AdminKeys
                     var keys = AdminKeySources.FromFile(path);
                     var names = string.Join(", ", keys.Select(key => key.Name));
                     Log.AdminKeysLoaded(logger, keys.Count, names);
-                    return keys;
+                    return fixedKeys.With(keys);
                 },
                 LookInterval,
                 time,
@@ -52,34 +52,21 @@ public sealed class AdminKeys
     /// <exception cref="Refusal">ADMIN_KEY_CONFIG_INVALID, ADMIN_KEY_NOT_CONFIGURED, UNAUTHORIZED.</exception>
     public Caller.AdminKey Authenticate(string? authorization)
     {
-        var fileKeys = file?.Current ?? [];
+        var keys = Current;
         if (invalid) throw new Refusal(Reason.AdminKeyConfigInvalid);
-        if (fixedKeys.Count + fileKeys.Count == 0) throw new Refusal(Reason.AdminKeyNotConfigured);
+        if (keys.Count == 0) throw new Refusal(Reason.AdminKeyNotConfigured);
         if (string.IsNullOrWhiteSpace(authorization)) throw new Refusal(Reason.Unauthorized, "Missing Authorization header");
 
-        return Find(HashOf(authorization), fixedKeys, fileKeys)?.Caller ?? throw new Refusal(Reason.Unauthorized, "Invalid admin token");
+        return keys.Find(HashOf(authorization)) ?? throw new Refusal(Reason.Unauthorized, "Invalid admin token");
     }
+
+    private AdminKeyTable Current => file?.Current ?? fixedKeys;
 
     /// <summary>True when this is one of the keys, whatever it looks like.</summary>
-    internal bool Knows(string authorization) => !invalid && Find(HashOf(authorization), fixedKeys, file?.Current ?? []) is not null;
+    internal bool Knows(string authorization) => !invalid && Current.Find(HashOf(authorization)) is not null;
 
     /// <summary>The caller as his key stands now, or null when the key has been withdrawn.</summary>
-    internal Caller.AdminKey? Refresh(Caller.AdminKey caller) =>
-        invalid ? null : Find(caller.KeyHash.AsSpan(), fixedKeys, file?.Current ?? [])?.Caller;
-
-    // Looks at every key whatever it finds, so that the time tells nothing about which key came close.
-    private static AdminKeyRecord? Find(ReadOnlySpan<byte> hash, params ReadOnlySpan<IReadOnlyList<AdminKeyRecord>> sources)
-    {
-        AdminKeyRecord? found = null;
-        foreach (var keys in sources)
-        {
-            foreach (var key in keys)
-            {
-                if (CryptographicOperations.FixedTimeEquals(key.Hash.AsSpan(), hash)) found ??= key;
-            }
-        }
-        return found;
-    }
+    internal Caller.AdminKey? Refresh(Caller.AdminKey caller) => invalid ? null : Current.Find(caller.KeyHash.AsSpan());
 
     private static byte[] HashOf(string authorization) => SHA256.HashData(Encoding.UTF8.GetBytes(WithoutScheme(authorization)));
 
