@@ -25,6 +25,7 @@ internal static class RunningStack
         var at = $" --state {described.State}";
         var found = new List<Diagnosis> { Owner(described, at) };
         foreach (var service in await StackHealth.AskAsync(described, cancellationToken)) found.Add(Service(service, described, at));
+        found.Add(Secrets(described.Services.SelectMany(service => service.Value.Select(process => (service.Key, process.Pid))), "/proc"));
         found.AddRange(await DatabaseAsync(described, time, cancellationToken));
         found.Add(Certificates(Path.GetDirectoryName(described.CaFile)!, time, at));
         found.Add(await KeysAsync(described, time, cancellationToken));
@@ -45,6 +46,39 @@ internal static class RunningStack
             ServiceState.Silent => Diagnosis.Problem(check, $"process {service.Pid} does not answer at {service.Url}", $"See {log}; `kill {service.Pid}` has it started again."),
             _ => Diagnosis.Problem(check, $"process {service.Pid} is dead", $"It is started again within seconds while `claw up{at}` runs; why it ended stands in {log}."),
         };
+    }
+
+    /// <summary>Whether what the processes hold in memory can come to a disk: as a core dump, or, of the Issuers' seeds, as swap.</summary>
+    internal static Diagnosis Secrets(IEnumerable<(string Service, int Pid)> processes, string proc)
+    {
+        const string check = "secrets";
+        if (!OperatingSystem.IsLinux()) return Diagnosis.Ok(check, "memory is not looked at here");
+        var dumping = new List<int>();
+        var unlocked = new List<int>();
+        foreach (var (service, pid) in processes)
+        {
+            // A process that is gone is spoken of elsewhere.
+            if (FieldsOf(Path.Combine(proc, $"{pid}", "limits"), "Max core file size") is { } limit && limit is not ["0", "0", ..]) dumping.Add(pid);
+            if (service == "issuer" && FieldsOf(Path.Combine(proc, $"{pid}", "status"), "VmLck:") is ["0", ..]) unlocked.Add(pid);
+        }
+        if (dumping.Count > 0)
+            return Diagnosis.Warning(check, $"a crash of process {string.Join(", ", dumping)} may leave a core dump with secrets in it", "The process's log says why at its start (core_dumps.on); `ulimit -c 0` before the start helps.");
+        return unlocked.Count > 0
+            ? Diagnosis.Warning(check, $"the seeds of process {string.Join(", ", unlocked)} may be swapped out", "Let it lock a page: raise `ulimit -l` (systemd: LimitMEMLOCK=64K), or do without swap.")
+            : Diagnosis.Ok(check, "the Issuers' seeds are locked in memory, and no process dumps core");
+    }
+
+    /// <summary>What stands behind the name in its line; null: no such file or line.</summary>
+    private static string[]? FieldsOf(string file, string name)
+    {
+        try
+        {
+            return File.ReadLines(file).FirstOrDefault(line => line.StartsWith(name, StringComparison.Ordinal))?[name.Length..].Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
     }
 
     private static async Task<IReadOnlyList<Diagnosis>> DatabaseAsync(StackDescription described, TimeProvider time, CancellationToken cancellationToken)

@@ -52,4 +52,7 @@ internal static partial class Log
 
     [LoggerMessage(EventId = 230, EventName = "readiness.changed", Level = LogLevel.Information, Message = "{Condition}: {State}")]
     public static partial void ReadinessChanged(ILogger logger, string condition, string state);
+
+    [LoggerMessage(EventId = 231, EventName = "core_dumps.on", Level = LogLevel.Warning, Message = "A crash of this process may leave a core dump with secrets in it: {Problem}")]
+    public static partial void CoreDumpsOn(ILogger logger, string problem);
 }

@@ -45,6 +45,7 @@ public sealed class KeyKeeper(LedgerReads ledger, LedgerWriter writer, ControlVi
         var active = views.Current!.ActiveKey;
         int known = (await ledger.Reader.ReadKeysAsync(cancellationToken)).Count;
         Log.KeysAnnounced(log, active, known, Ed25519.Backend);
+        if (SecretMemory.Flaw is { } flaw) Log.SeedsNotLocked(log, flaw);
         Complain(active is { } kid && options.Keys.Find(kid) is null ? KeySource.MissingSeed(kid) : null);
     }
 

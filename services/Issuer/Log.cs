@@ -18,6 +18,9 @@ internal static partial class Log
     [LoggerMessage(EventId = 210, EventName = "keys.announced", Level = LogLevel.Information, Message = "Signing with key {KeyId}, {Count} keys known, Ed25519 by {Backend}")]
     public static partial void KeysAnnounced(ILogger logger, KeyId? keyId, int count, string backend);
 
+    [LoggerMessage(EventId = 216, EventName = "keys.not_locked", Level = LogLevel.Warning, Message = "The seeds' memory may be swapped out or dumped: {Problem}")]
+    public static partial void SeedsNotLocked(ILogger logger, string problem);
+
     [LoggerMessage(EventId = 211, EventName = "keys.stated", Level = LogLevel.Information, Message = "Key {KeyId} is {State} as of seq {Seq}, by {Caller}")]
     public static partial void KeyStated(ILogger logger, KeyId keyId, KeyState state, Seq seq, string caller);
 

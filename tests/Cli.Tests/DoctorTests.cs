@@ -52,6 +52,26 @@ public sealed class DoctorTests : IDisposable
         Assert.Equal((Severity.Problem, true), (found.Severity, found.Told.Contains("edge.crt", StringComparison.Ordinal)));
     }
 
+    [Theory]
+    [InlineData("0", "4", nameof(Severity.Ok), "locked in memory")]
+    [InlineData("unlimited", "4", nameof(Severity.Warning), "core dump")]
+    [InlineData("0", "0", nameof(Severity.Warning), "swapped out")]
+    public void Memory_that_may_come_to_a_disk_is_told(string coreSize, string lockedKilobytes, string severity, string told)
+    {
+        if (!OperatingSystem.IsLinux()) return; // proc(5) tells it
+        foreach (var (pid, limit, locked) in new[] { (11, coreSize, lockedKilobytes), (12, "0", "0") })
+        {
+            var folder = Directory.CreateDirectory(Path.Combine(_folder, $"{pid}")).FullName;
+            File.WriteAllText(Path.Combine(folder, "limits"), $"Limit                     Soft Limit           Hard Limit           Units     \nMax core file size        {limit}                    {limit}                    bytes     \n");
+            File.WriteAllText(Path.Combine(folder, "status"), $"Name:\tdotnet\nVmLck:\t       {locked} kB\n");
+        }
+        var found = RunningStack.Secrets([("issuer", 11), ("edge", 12), ("edge", 13)], _folder);     // of the last nothing is known: it is gone
+        Assert.Equal(severity, found.Severity.ToString());
+        Assert.Contains(told, found.Told, StringComparison.Ordinal);
+        Assert.Equal(severity == nameof(Severity.Ok), found.Remedy is null);
+        if (found.Remedy is not null) Assert.Contains("11", found.Told, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Keys_without_an_active_one_are_a_problem_and_those_without_an_end_or_past_it_a_warning()
     {

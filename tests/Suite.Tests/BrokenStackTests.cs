@@ -7,7 +7,7 @@ namespace ClawBureau.Suite.Tests;
 /// <summary>What `claw doctor` and `claw status` say of a stack that is broken on purpose: nothing here keeps it standing.</summary>
 public sealed class BrokenStackTests(StackFixture fixture) : IClassFixture<StackFixture>
 {
-    private static readonly string[] Looked = ["dotnet", "ed25519", "postgresql", "disk", "files", "stack", "database", "clock", "schema", "certificates", "keys"];
+    private static readonly string[] Looked = ["dotnet", "ed25519", "postgresql", "disk", "files", "stack", "secrets", "database", "clock", "schema", "certificates", "keys"];
 
     [Fact]
     public async Task The_doctor_finds_what_was_broken_and_says_what_to_do()

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.Versioning;
 using ClawBureau.Protos.Introspection.V1;
 using ClawBureau.Protos.Revocation.V1;
@@ -40,6 +41,19 @@ public sealed class SecretsTests(StackFixture fixture)
         var socket = new NpgsqlConnectionStringBuilder(fixture.Stack.Database.Admin).Host!;
         Assert.StartsWith("/", socket, StringComparison.Ordinal);
         Assert.Equal(Owner, File.GetUnixFileMode(socket));
+    }
+
+    [Fact]
+    [SupportedOSPlatform("linux")]
+    public void No_process_dumps_core_and_the_Issuers_seeds_are_locked_in_memory()
+    {
+        if (!OperatingSystem.IsLinux()) return; // proc(5) tells it
+        foreach (var service in fixture.Stack.Services) Assert.Equal(["0", "0"], Fields(service.Process.Id, "limits", "Max core file size")[..2]);
+        Assert.InRange(int.Parse(Fields(fixture.Stack.Issuer.Process.Id, "status", "VmLck:")[0], CultureInfo.InvariantCulture), 4, 1024); // kB: a page or two
+        Assert.Equal("0", Fields(fixture.Stack.Introspector.Process.Id, "status", "VmLck:")[0]);    // it has none
+
+        static string[] Fields(int process, string file, string name) =>
+            File.ReadLines($"/proc/{process}/{file}").Single(line => line.StartsWith(name, StringComparison.Ordinal))[name.Length..].Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
     }
 
     [Fact]
