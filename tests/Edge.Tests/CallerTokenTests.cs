@@ -164,7 +164,7 @@ public sealed class CallerTokenTests(EdgeFixture edge)
     public async Task The_audience_of_a_callers_token_is_not_looked_at() =>
         Assert.Equal(HttpStatusCode.OK, (await edge.Canonical.GetAsync(Stream, ("X-CST", Jwt.Make(Jwt.Header(Kid), Claims(Reading, audience: "clawproxy.elsewhere"))))).Status);
 
-    private static string Token(string[] scope, string owner = Owner) => Jwt.Make(Jwt.Header(Kid), Claims(scope, owner: owner));
+    internal static string Token(string[] scope, string owner = Owner) => Jwt.Make(Jwt.Header(Kid), Claims(scope, owner: owner));
 
     private static string Claims(
         string[] scope, string? owner = Owner, string? controller = "did:key:zController", string? agent = "did:key:zAgent", string? lane = "canonical",

@@ -182,6 +182,49 @@ public sealed class IssueTests(EdgeFixture edge)
     }
 
     [Fact]
+    public async Task A_tier_that_is_not_there_is_refused_by_its_name_and_a_policy_without_a_default_one_is_not_the_callers_fault() // 20
+    {
+        await using var issuer = await edge.StartIssuerAsync(new()
+        {
+            ["SCOPE_POLICY_JSON"] = """{"tiers":{"gold":{"allowed_scopes":["clawproxy:call"],"max_ttl_seconds":60},"shut":{"allowed_scopes":[],"allowed_scope_prefixes":[]}}}""",
+        });
+        await using var face = await edge.StartEdgeAsync(new() { ["CLAW_ISSUER"] = issuer.Address.ToString() });
+        (await InTier("none")).IsRefused(400, "POLICY_TIER_UNKNOWN");
+        (await InTier("constructor")).IsRefused(400, "POLICY_TIER_UNKNOWN");
+        (await face.PostAsAdminAsync(Path, Minimal)).IsRefused(503, "POLICY_CONFIG_INVALID");
+        (await InTier("shut")).IsRefused(400, "SCOPE_NOT_ALLOWED", "scope 'clawproxy:call' is not allowed for tier 'shut'");
+        var gold = await InTier("gold");
+        Assert.Equal(("gold", 60L), (gold.Json.GetProperty("policy_tier").GetString(), gold.Json.GetProperty("exp").GetInt64() - gold.Json.GetProperty("iat").GetInt64()));
+
+        Task<Answered> InTier(string tier) => face.PostAsAdminAsync(Path, $"{Minimal[..^1]},\"tier\":\"{tier}\"}}");
+    }
+
+    [Fact]
+    public async Task Of_two_rows_that_fail_the_earlier_answers()
+    {
+        // In the table's order, each a member of its own over a good request.
+        (string Members, string Code)[] rows =
+        [
+            ("\"sub\":\" \"", "INVALID_REQUEST"), ("\"scope\":[\"\"]", "SCOPE_ITEM_TOO_LONG"), ("\"ttl_sec\":0", "INVALID_TTL"), ("\"exp\":0", "INVALID_EXP"),
+            ("\"owner_did\":\"x\"", "OWNER_DID_INVALID"), ("\"controller_did\":\"x\"", "CONTROLLER_DID_INVALID"), ("\"agent_did\":\"x\"", "AGENT_DID_INVALID"),
+            ("\"token_lane\":\"x\"", "TOKEN_LANE_INVALID"), ("\"policy_hash_b64u\":\"x\"", "POLICY_HASH_INVALID"), ("\"control_plane_policy_hash_b64u\":\"x\"", "CONTROL_POLICY_HASH_INVALID"),
+            ("\"payment_account_did\":\"x\"", "PAYMENT_ACCOUNT_CLAIM_INVALID"), ("\"delegator_did\":\"x\"", "DELEGATOR_DID_INVALID"),
+            ("\"delegation_policy_hash_b64u\":\"x\"", "DELEGATION_POLICY_HASH_INVALID"), ("\"delegation_spend_cap_minor\":\"x\"", "DELEGATION_SPEND_CAP_INVALID"),
+            ("\"delegate_did\":\"did:key:zB\"", "DELEGATE_DID_SUB_MISMATCH"), ("\"delegation_id\":\"d\"", "DELEGATION_CANONICAL_REQUIRED"), ("\"scope\":[\"x:y\"]", "SCOPE_NOT_ALLOWED"),
+            ("\"ttl_sec\":3601", "TTL_TOO_LONG"),
+        ];
+        for (var earlier = 0; earlier < rows.Length; earlier++)
+        {
+            for (var later = earlier + 1; later < rows.Length; later++)
+            {
+                if (rows[earlier].Members.Split(':')[0] == rows[later].Members.Split(':')[0]) continue;
+                var answer = await edge.Http.PostAsAdminAsync(Path, $"{Minimal[..^1]},{rows[later].Members},{rows[earlier].Members}}}");
+                Assert.True(answer.Json.GetProperty("error").GetString() == rows[earlier].Code, $"{rows[earlier]} and {rows[later]}: {answer.Text}");
+            }
+        }
+    }
+
+    [Fact]
     public async Task The_legacy_lane_can_be_closed_or_opened_wide()
     {
         await using var closedIssuer = await edge.StartIssuerAsync(new() { ["SCOPE_LEGACY_EXCHANGE_MODE"] = "disabled" });

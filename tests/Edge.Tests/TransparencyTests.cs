@@ -72,6 +72,47 @@ public sealed class TransparencyTests(EdgeFixture edge)
         (await edge.Canonical.SendAsync(verb, path, null, ("X-CST", token))).IsRefused(401, "TOKEN_CONTROL_CHAIN_MISSING");
     }
 
+    [Fact]
+    public async Task A_canonical_token_with_the_scope_reads_the_history_and_one_that_may_rotate_makes_a_snapshot()
+    {
+        var made = await edge.Canonical.PostAsync("/v1/keys/transparency/snapshot", "", ("X-CST", CallerTokenTests.Token(["control:key:rotate"])));
+        made.IsOk("status snapshot");
+        IsSnapshot(made.Json.GetProperty("snapshot"));
+        foreach (var scope in (string[])["control:audit:read", "control:*"])
+        {
+            var history = await edge.Canonical.GetAsync("/v1/keys/transparency/history?limit=100", ("X-Scoped-Token", $"Bearer {CallerTokenTests.Token([scope])}"));
+            history.IsOk("snapshots");
+            Assert.Contains(made.Json.GetProperty("snapshot").GetProperty("snapshot_id").GetString(), history.Json.GetProperty("snapshots").EnumerateArray().Select(s => s.GetProperty("snapshot_id").GetString()));
+        }
+        Assert.Equal(HttpStatusCode.OK, (await edge.Canonical.PostAsync("/v1/keys/transparency/snapshot", "{}", ("Authorization", CallerTokenTests.Token(["control:*"])))).Status);
+    }
+
+    [Theory]
+    [InlineData("clawproxy:call")]
+    [InlineData("proxy:*")]
+    [InlineData("*")]
+    [InlineData("control:token:revoke")]
+    public async Task A_token_without_one_of_the_scopes_is_told_which(string scope)
+    {
+        var token = CallerTokenTests.Token([scope]);
+        (await edge.Canonical.GetAsync("/v1/keys/transparency/history", ("X-CST", token))).IsRefused(403, "TOKEN_INSUFFICIENT_SCOPE", "Token does not include required scope(s): control:audit:read");
+        (await edge.Canonical.PostAsync("/v1/keys/transparency/snapshot", "", ("X-CST", token)))
+            .IsRefused(403, "TOKEN_INSUFFICIENT_SCOPE", "Token does not include required scope(s): control:key:rotate, control:token:issue_sensitive");
+    }
+
+    [Fact]
+    public async Task Who_may_issue_what_is_sensitive_may_not_therefore_rotate() =>
+        (await edge.Canonical.PostAsync("/v1/keys/transparency/snapshot", "", ("X-CST", CallerTokenTests.Token(["control:token:issue_sensitive"]))))
+            .IsRefused(403, "TOKEN_CONTROL_TRANSITION_FORBIDDEN", "Token is not authorized for transition(s): key.rotate");
+
+    [Theory]
+    [MemberData(nameof(CallerTokenTests.NotGood), MemberType = typeof(CallerTokenTests))]
+    public async Task A_token_that_does_not_introspect_opens_neither(string token, string code, string message)
+    {
+        (await edge.Canonical.GetAsync("/v1/keys/transparency/history", ("X-CST", token))).IsRefused(401, code, message);
+        (await edge.Canonical.PostAsync("/v1/keys/transparency/snapshot", "", ("X-CST", token))).IsRefused(401, code, message);
+    }
+
     [Theory]
     [InlineData("POST", "/v1/keys/transparency/latest")]
     [InlineData("POST", "/v1/keys/transparency/history")]
