@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Xunit.Abstractions;
@@ -23,11 +22,12 @@ public sealed class FuzzTests(ITestOutputHelper output)
         Reason.TokenIssuedInFuture, Reason.TokenUnknownKid, Reason.TokenKidExpired, Reason.TokenSignatureInvalid,
     ];
 
-    [Fact]
+    [Fact, Trait("Length", "Nightly")]
     public void Whatever_arrives_is_refused_with_a_reason_unless_it_was_signed_as_it_stands()
     {
-        var count = Setting("CLAW_FUZZ_TOKENS", 20_000);
-        var first = (int)Setting("CLAW_FUZZ_SEED", 20_261_125);
+        var count = LongRun.Setting("CLAW_FUZZ_TOKENS", 20_000);
+        var first = (int)LongRun.Setting("CLAW_FUZZ_SEED", 20_261_125);
+        var run = new LongRun("fuzz", count);
         using var key = TestTokens.Key(23);
         using var other = TestTokens.Key(11);
         using var retired = TestTokens.Key(39);
@@ -39,7 +39,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
         long accepted = 0, signedAccepted = 0, done = 0;
         var watch = Stopwatch.StartNew();
 
-        Parallel.For(0, (count + Chunk - 1) / Chunk, chunk =>
+        Parallel.For(0, (count + Chunk - 1) / Chunk, LongRun.OnEveryCore, chunk =>
         {
             // A seed per chunk: a failure is repeated by its seed and number alone, however many threads there are.
             var mutator = new TokenMutator(first + (int)chunk, corpus);
@@ -64,6 +64,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
                 RequireStrict(token, Where());
                 Interlocked.Increment(ref isSigned ? ref signedAccepted : ref accepted);
             }
+            run.Did(Chunk);
         });
 
         Assert.Equal(count, done);
@@ -147,7 +148,4 @@ public sealed class FuzzTests(ITestOutputHelper output)
             TokenSigner.Sign(claims, retired).Compact,
         ];
     }
-
-    private static long Setting(string name, long byDefault) =>
-        Environment.GetEnvironmentVariable(name) is { Length: > 0 } text ? long.Parse(text, CultureInfo.InvariantCulture) : byDefault;
 }
