@@ -1,4 +1,13 @@
+using System.Net.Http.Json;
+using System.Net.Security;
+using System.Security.Cryptography.X509Certificates;
+using System.Text.Json;
+using ClawBureau.Hosting.Peers;
+using ClawBureau.Protos.Introspection.V1;
+using ClawBureau.Protos.Revocation.V1;
+using ClawBureau.Protos.Verification.V1;
 using ClawBureau.Stack;
+using ClawBureau.Testing;
 
 namespace ClawBureau.Suite.Tests;
 
@@ -31,5 +40,101 @@ public sealed class ReplicaTests(TwoIssuers two) : IClassFixture<TwoIssuers>
         Assert.Equal(0, stay.Unreached);
         await using var ledger = await two.OpenAdminAsync();
         Assert.Empty(await acknowledged.FindViolationsAsync(ledger));
+    }
+}
+
+/// <summary>Two of every service.</summary>
+public sealed class TwoOfAll : StackFixture
+{
+    internal override StackOptions Options => base.Options with { Replicas = Place.Names.ToDictionary(name => name, _ => 2) };
+}
+
+public sealed class EveryReplicaTests(TwoOfAll two) : IClassFixture<TwoOfAll>
+{
+    private const int Callers = 4, AnswersAfter = 10;
+    private static readonly TimeSpan Most = TimeSpan.FromSeconds(60);
+
+    [Theory]
+    [InlineData("introspector")]
+    [InlineData("verifier")]
+    [InlineData("audit-sink")]
+    [InlineData("edge")]
+    public async Task When_one_replica_is_killed_whoever_knows_both_is_served_on_and_told_what_is_so(string name)
+    {
+        var (good, dead) = (await two.Issuance.IssueTokenAsync(StackFixture.Request($"good-{name}")), await two.Issuance.IssueTokenAsync(StackFixture.Request($"dead-{name}")));
+        await two.Revocation.RevokeTokensAsync(new RevokeTokensRequest { Targets = { new RevocationTarget { TokenHash = dead.TokenHash } } });
+        var replicas = two.Stack.All(name).ToList();
+        using var both = PeerChannel.Create(new PeerAddresses([.. replicas.Select(r => r.Address)]), two.Stack.Peer);
+        using var edges = name == "edge" ? OpenEdges() : null;
+        int answers = 0;
+        using var stop = new CancellationTokenSource();
+        var calling = Enumerable.Range(0, Callers).Select(caller => Task.Run(async () =>
+        {
+            for (int i = caller; !stop.IsCancellationRequested; i++)
+            {
+                var token = i % 2 == 0 ? good : dead;
+                Assert.Equal(token == good, await IsGoodAsync(name, both, edges, replicas, token.Token, token.TokenHash, i));
+                Interlocked.Increment(ref answers);
+            }
+        })).ToList();
+        await ReachAsync(Callers * AnswersAfter);
+        replicas[0].Process.Kill();
+        await replicas[0].Process.WaitForExitAsync();
+        await ReachAsync(Volatile.Read(ref answers) + Callers * AnswersAfter);
+        replicas[0].Restart();
+        await replicas[0].WaitUntilServingAsync(two.Stack.Peer, Most, CancellationToken.None);
+        await ReachAsync(Volatile.Read(ref answers) + Callers * AnswersAfter);
+        await stop.CancelAsync();
+        await Task.WhenAll(calling);
+
+        Task ReachAsync(int wanted) => Eventually.HoldsAsync($"they are answered {wanted} times", async () =>
+        {
+            if (calling.Find(c => c.IsFaulted) is { } failed) await failed;
+            await Task.Delay(10);
+            return Volatile.Read(ref answers) >= wanted;
+        }, Most);
+    }
+
+    /// <summary>What a service says of a token, by whichever replica answers.</summary>
+    private static async Task<bool> IsGoodAsync(string name, PeerChannel both, HttpClient? edges, List<ServiceInstance> replicas, string token, string hash, int attempt)
+    {
+        switch (name)
+        {
+            case "introspector":
+                return (await Answered.ByAsync(() => new IntrospectionService.IntrospectionServiceClient(both.Calls).IntrospectTokenAsync(new IntrospectTokenRequest { Token = token }))).Active;
+            case "verifier":
+                return (await Answered.ByAsync(() => new VerificationService.VerificationServiceClient(both.Calls).VerifyTokenAsync(
+                    new VerifyTokenRequest { Token = token, Consistency = new() { Linearizable = new() } }))).Verdict.Status == VerificationStatus.Valid;
+            case "audit-sink":
+                // Of the good one only its issuance is told, a moment after the ledger has it.
+                var filter = new Protos.Audit.V1.EventFilter { TokenHash = hash };
+                while (true)
+                {
+                    var events = await Answered.ByAsync(() => new Protos.Audit.V1.AuditService.AuditServiceClient(both.Calls).ListEventsAsync(new() { Filter = filter }));
+                    if (events.Entries.Count > 0 && (events.Entries.Count == 2) == events.Entries.Any(e => e.Kind == "token.revoked")) return events.Entries.Count == 1;
+                    await Task.Delay(10);
+                }
+            default:
+                for (int i = attempt; ; i++)        // as a plugin with two addresses does
+                {
+                    try
+                    {
+                        using var answer = await edges!.PostAsJsonAsync(new Uri(replicas[i % 2].Address, "/v1/tokens/introspect"), new { token });
+                        if (answer.IsSuccessStatusCode) return (await answer.Content.ReadFromJsonAsync<JsonElement>()).GetProperty("active").GetBoolean();
+                        Assert.True((int)answer.StatusCode >= 500, $"{answer.StatusCode}");
+                    }
+                    catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
+                    {
+                        await Task.Delay(10);
+                    }
+                }
+        }
+    }
+
+    private HttpClient OpenEdges()
+    {
+        var anchor = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+        anchor.CustomTrustStore.Add(X509CertificateLoader.LoadCertificateFromFile(two.Stack.CaFile));
+        return new HttpClient(new SocketsHttpHandler { SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = anchor } }) { Timeout = TimeSpan.FromSeconds(10) };
     }
 }

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
@@ -253,12 +252,6 @@ internal sealed class RestorableStack : IAsyncDisposable
         service.Restart();
         Stack.Describe();
         await service.WaitUntilServingAsync(Stack.Peer, Most, CancellationToken.None);
-    }
-
-    public static void Signal(string name, ServiceInstance service)
-    {
-        var (code, output) = Programs.Run("kill", ["-" + name, service.Process.Id.ToString(CultureInfo.InvariantCulture)], TimeSpan.FromSeconds(5));
-        Assert.True(code == 0, output);
     }
 
     public async ValueTask DisposeAsync()

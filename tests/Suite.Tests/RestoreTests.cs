@@ -58,7 +58,7 @@ public sealed class RestoreTests
 
             await IsWrongUsageAsync(suite);
             // The sink dies while its events are asked for: nothing is changed.
-            RestorableStack.Signal("STOP", suite.Sink);
+            Signals.Send("STOP", suite.Sink.Process);
             using (var cut = new RunningClaw(["ledger", "recover", "--wait", "200ms", "--state", suite.Stack.StateFolder]))
             {
                 await cut.PrintsAsync($"epoch {former.Epoch} ends with act {restored.Seq}");

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using ClawBureau.Stack;
 
@@ -21,7 +20,7 @@ public sealed class WaitTests(LongLease fixture) : IClassFixture<LongLease>
         Assert.Equal((0, true), (before.Code, Wait(before).GetProperty("everywhere").GetBoolean()));
         Assert.Contains(Names(before, "applied"), name => name.StartsWith("spiffe://claw.local/verifier ", StringComparison.Ordinal));
 
-        Signal("STOP", verifier);
+        Signals.Send("STOP", verifier.Process);
         try
         {
             // It was given a lease just before.
@@ -39,7 +38,7 @@ public sealed class WaitTests(LongLease fixture) : IClassFixture<LongLease>
         }
         finally
         {
-            Signal("CONT", verifier);
+            Signals.Send("CONT", verifier.Process);
         }
         Assert.Equal(0, (await RevokeAsync("40s")).Code);
     }
@@ -50,10 +49,4 @@ public sealed class WaitTests(LongLease fixture) : IClassFixture<LongLease>
     private static JsonElement Wait(Ran ran) => JsonDocument.Parse(ran.LastLine).RootElement.GetProperty("wait");
 
     private static List<string> Names(Ran ran, string member) => [.. Wait(ran).GetProperty(member).EnumerateArray().Select(name => name.GetString()!)];
-
-    private static void Signal(string name, ServiceInstance service)
-    {
-        var (code, output) = Programs.Run("kill", ["-" + name, service.Process.Id.ToString(CultureInfo.InvariantCulture)], TimeSpan.FromSeconds(5));
-        Assert.True(code == 0, output);
-    }
 }
