@@ -243,7 +243,7 @@ public sealed class AuditRelay : BackgroundService
         {
             TokenHash = row.TokenHash is { } hash ? ByteString.CopyFrom(hash) : ByteString.Empty,
             Subject = row.Subject ?? "",
-            OwnerDid = OwnerOf(row.Payload) ?? "",
+            OwnerDid = row.RevokedOf ?? OwnerOf(row.Payload) ?? "",
             MissionId = row.Correlation.MissionId ?? "",
             RunId = row.Correlation.RunId ?? "",
             TraceId = row.Correlation.TraceId ?? "",

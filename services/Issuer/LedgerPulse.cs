@@ -107,5 +107,7 @@ public sealed class LedgerPulse(
         }
         await using var prune = ledger.Source.CreateCommand("SELECT ledger.prune(5000)");
         await prune.ExecuteNonQueryAsync(cancellationToken);
+        await using var passed = ledger.Source.CreateCommand("DELETE FROM ledger.ahead WHERE iat <= (SELECT max_iat FROM ledger.head)");
+        await passed.ExecuteNonQueryAsync(cancellationToken);
     }
 }

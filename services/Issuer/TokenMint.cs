@@ -131,8 +131,14 @@ public sealed class TokenMint(
         var key = options.Keys.ActiveIn(view, now);
         var (claims, groups) = DatedAt(now);
         notBefore = Math.Max(notBefore, view?.CutOf(groups) ?? 0);
-        // Cuts are dated after the newest iat: dated after them without end, tokens would run away from every verifier's clock.
-        if (notBefore > now.ToUnixTimeSeconds() + MostAheadSeconds) throw new Refusal(Reason.LedgerOverloaded);
+        // A cut lies after what it takes back: dated after cuts without end, tokens would run away from every verifier's clock.
+        if (notBefore - MostAheadSeconds - now.ToUnixTimeSeconds() is var wait and > 0)
+        {
+            throw new Refusal(
+                Reason.LedgerOverloaded,
+                "Tokens of this one's group were taken back and issued again faster than seconds pass",
+                new Dictionary<string, string> { ["retry_after_seconds"] = $"{wait}" });
+        }
         if (claims.IssuedAt <= notBefore) (claims, groups) = DatedAt(DateTimeOffset.FromUnixTimeSeconds(notBefore + 1));
 
         // 3

@@ -14,7 +14,7 @@ internal sealed class ControlWorld(ControlFixture control, IReadOnlyList<Party> 
 
     public static async Task<ControlWorld> CreateAsync(ControlFixture control)
     {
-        async Task<Party[]> BoundAsync(int count) => await Task.WhenAll(Enumerable.Range(0, count).Select(_ => control.BoundAsync()));
+        async Task<Party[]> BoundAsync(int count) => await Task.WhenAll(Enumerable.Range(0, count).Select(_ => AgainAsync(control.BoundAsync)));
         async Task<List<Party>[]> PlacesAsync(int count) => [.. (await BoundAsync(count)).Select(party => new List<Party> { party })];
         return new(control, await BoundAsync(ControlModel.Owners), await PlacesAsync(ControlModel.Controllers), await PlacesAsync(ControlModel.Agents));
     }
@@ -31,7 +31,7 @@ internal sealed class ControlWorld(ControlFixture control, IReadOnlyList<Party> 
     {
         try
         {
-            var send = await RequestOfAsync(through, o);
+            var send = await AgainAsync(() => RequestOfAsync(through, o));
             return () => SendAsync(send);
         }
         catch (Refusal refusal) when (IsAnswer(refusal))
@@ -139,19 +139,29 @@ internal sealed class ControlWorld(ControlFixture control, IReadOnlyList<Party> 
 
     private static async Task<bool> SendAsync(Func<Task<bool>> send)
     {
+        try
+        {
+            return await AgainAsync(send);
+        }
+        catch (Refusal refusal) when (IsAnswer(refusal))
+        {
+            return false;
+        }
+    }
+
+    /// <summary>As often as it is refused with nothing done: cuts followed each other faster than seconds do, or a busy machine kept the ledger from its Issuer.</summary>
+    private static async Task<T> AgainAsync<T>(Func<Task<T>> call)
+    {
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
         while (true)
         {
             try
             {
-                return await send();
+                return await call();
             }
-            catch (Refusal refusal) when (refusal.Reason == Reason.LedgerOverloaded)
+            catch (Refusal refusal) when (refusal.Reason is Reason.LedgerOverloaded or Reason.LedgerUnavailable && !patience.IsCancellationRequested)
             {
-                // "Try again": cuts followed each other faster than seconds do.
-            }
-            catch (Refusal refusal) when (IsAnswer(refusal))
-            {
-                return false;
+                await Task.Yield();
             }
         }
     }

@@ -1,4 +1,7 @@
+using System.Net;
 using System.Text.Json;
+using ClawBureau.Protos.Revocation.V1;
+using ClawBureau.Protos.Types.V1;
 
 namespace ClawBureau.Edge.Tests;
 
@@ -63,6 +66,27 @@ public sealed class IssueTests(EdgeFixture edge)
         var answer = await edge.Http.PostAsAdminAsync(Path, body);
         var claims = answer.Json.GetProperty("claims");
         Assert.Equal(("s", ttl), (claims.GetProperty("sub").GetString(), claims.GetProperty("exp").GetInt64() - claims.GetProperty("iat").GetInt64()));
+    }
+
+    [Fact]
+    public async Task Who_issues_again_what_is_taken_back_faster_than_seconds_pass_is_told_to_come_back()
+    {
+        var mission = new Group { Kind = GroupKind.Mission, Value = $"{Guid.NewGuid()}" };
+        var revocation = new RevocationService.RevocationServiceClient(edge.Issuer.Channel().Calls);
+        Answered answer;
+        int cycles = 0;
+        do
+        {
+            answer = await edge.Http.PostAsAdminAsync(Path, $$"""{"sub":"s","aud":"a","scope":["clawproxy:call"],"mission_id":"{{mission.Value}}"}""");
+            await revocation.BlockGroupAsync(new() { Group = mission });
+            await revocation.LiftBlockAsync(new() { Group = mission });
+        }
+        while (answer.Status == HttpStatusCode.OK && ++cycles < 500);
+        answer.IsRefused(429, "LEDGER_OVERLOADED", "Tokens of this one's group were taken back and issued again faster than seconds pass");
+        Assert.Equal("1", answer.Headers["retry-after"]);
+        // Meanwhile everybody else gets tokens, dated now.
+        var other = await edge.Http.PostAsAdminAsync(Path, """{"sub":"other","aud":"a","scope":["clawproxy:call"],"mission_id":"another"}""");
+        Assert.InRange(other.Json.GetProperty("iat").GetInt64(), 1, DateTimeOffset.UtcNow.ToUnixTimeSeconds());
     }
 
     [Fact]

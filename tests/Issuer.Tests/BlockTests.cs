@@ -175,6 +175,77 @@ public sealed class BlockTests
         }
     }
 
+    /// <summary>
+    /// Whole seconds are all that an offline verifier sees: each round of block, lift and mint takes one more of them. They are
+    /// dated ahead within the group, up to a bound, and nobody else's.
+    /// </summary>
+    [Fact]
+    public async Task What_is_taken_back_and_issued_again_without_end_is_dated_ahead_up_to_a_bound_and_nothing_else_is()
+    {
+        await using var issuer = await IssuerFixture.StartAsync();
+        var (revocation, issuance) = (issuer.Revocation, issuer.Issuance);
+        var (restless, calm) = (new Group { Kind = GroupKind.Mission, Value = "restless" }, new Group { Kind = GroupKind.Mission, Value = "calm" });
+        async Task<long> CutAsync(Group group)
+        {
+            await revocation.BlockGroupAsync(new BlockGroupRequest { Group = group });
+            return (await revocation.LiftBlockAsync(new LiftBlockRequest { Group = group })).Block.Cut.Seconds;
+        }
+        Task<long> ClockAsync() => issuer.ScalarAsync<long>("SELECT ceil(extract(epoch FROM clock_timestamp()))::bigint");
+
+        var issued = new List<long>();
+        Refusal? refusal = null;
+        for (int cycle = 0; cycle < 500 && refusal is null; cycle++)
+        {
+            try
+            {
+                issued.Add((await issuance.IssueTokenAsync(Request(mission: restless.Value))).IssuedAt.Seconds);
+            }
+            catch (Refusal refused)
+            {
+                refusal = refused;
+            }
+            long cut = await CutAsync(restless);
+            Assert.True(issued.Max() <= cut, $"iat {issued.Max()}, cut {cut}: it would live again");
+        }
+
+        // Who overdoes it is told so, and when to come back; verifiers bear 30 s.
+        Assert.Equal(
+            (Reason.LedgerOverloaded, "Tokens of this one's group were taken back and issued again faster than seconds pass"), (refusal?.Reason, refusal?.Sentence));
+        Assert.InRange(int.Parse(refusal!.Metadata["retry_after_seconds"], System.Globalization.CultureInfo.InvariantCulture), 1, 3);
+        Assert.InRange(issued.Max() - await ClockAsync(), 5, 12);
+        Assert.Equal(issued.Order().Distinct(), issued);
+
+        // All the same: a group that others are not in is cut at the clock, and issued again at once.
+        var before = await issuance.IssueTokenAsync(Request(mission: calm.Value));
+        long calmCut = await CutAsync(calm);
+        Assert.InRange(calmCut, before.IssuedAt.Seconds, await ClockAsync());
+        Assert.InRange((await issuance.IssueTokenAsync(Request(mission: calm.Value))).IssuedAt.Seconds, calmCut + 1, await ClockAsync() + 2);
+        // A group that both are in takes back the tokens that were dated ahead, too.
+        Assert.True(await CutAsync(new Group { Kind = GroupKind.Subject, Value = "did:key:zAgent" }) >= issued.Max());
+
+        await Eventually.HoldsAsync("the clock has come near, and it is issued again", async () =>
+        {
+            try
+            {
+                return (await issuance.IssueTokenAsync(Request(mission: restless.Value))).IssuedAt.Seconds > issued.Max();
+            }
+            catch (Refusal again) when (again.Reason == Reason.LedgerOverloaded)
+            {
+                return false;
+            }
+        });
+    }
+
+    [Fact]
+    public async Task What_the_clock_has_reached_is_noted_as_ahead_of_it_no_longer()
+    {
+        await using var issuer = await IssuerFixture.StartAsync();
+        await issuer.Issuance.IssueTokenAsync(Request());
+        await issuer.ScalarAsync<long>("INSERT INTO ledger.ahead SELECT d + 2, sha256(''), max_iat + d FROM ledger.head, unnest(ARRAY[0, 3600]) d RETURNING iat");
+        await using var replica = await issuer.AddReplicaAsync();           // an Issuer does its chores first of all
+        await Eventually.HoldsAsync("only what is ahead is kept", async () => await issuer.ScalarAsync<long>("SELECT sum(kind)::bigint FROM ledger.ahead") == 3602);
+    }
+
     private static async Task<TestProcess> SkewedAsync(TestDatabase database, TimeSpan by)
     {
         var process = await TestProcess.StartAsync("issuer", s =>

@@ -103,15 +103,45 @@ public sealed class ConditionTests
         Assert.Equal(Verdict.Blocked, (await ledger.Writer.AppendAsync(Acts.Mint(groups: [mission]), CancellationToken.None)).Verdict);
         Assert.Equal(Verdict.Recorded, (await ledger.Writer.AppendAsync(Acts.Mint(), CancellationToken.None)).Verdict);
 
-        // An issuer whose clock ran ahead has issued a token "in the future": the cut covers it.
+        await ledger.Writer.AppendAsync(Acts.Lift(mission), CancellationToken.None);
+
+        // An issuer whose clock ran ahead has issued a token "in the future": the cut covers it. One of another group it does not.
         long ahead = DateTimeOffset.UtcNow.AddSeconds(20).ToUnixTimeSeconds();
-        await ledger.Writer.AppendAsync(Acts.Mint(issuedAt: ahead), CancellationToken.None);
+        await ledger.Writer.AppendAsync(Acts.Mint(groups: [mission, GroupKey.Of(RevocationKind.Everything, "", "")], issuedAt: ahead), CancellationToken.None);
+        await ledger.Writer.AppendAsync(Acts.Mint(issuedAt: ahead + 60), CancellationToken.None);
+        await ledger.Writer.AppendAsync(Acts.Block(mission), CancellationToken.None);
         var lifted = await ledger.Writer.AppendAsync(Acts.Lift(mission), CancellationToken.None);
         Assert.Equal(ahead, lifted.Cut);
 
         var early = await ledger.Writer.AppendAsync(Acts.Mint(groups: [mission], issuedAt: ahead), CancellationToken.None);
         Assert.Equal((Verdict.BeforeCut, ahead), (early.Verdict, early.Cut));
         Assert.Equal(Verdict.Recorded, (await ledger.Writer.AppendAsync(Acts.Mint(groups: [mission], issuedAt: ahead + 1), CancellationToken.None)).Verdict);
+    }
+
+    [Fact]
+    public async Task A_cut_covers_what_was_issued_before_the_database_s_clock_was_set_back()
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        var mission = GroupKey.Of(RevocationKind.Mission, "", "mission-1");
+        // The token was of its second, by a clock that ran an hour ahead until now.
+        long then = DateTimeOffset.UtcNow.AddHours(1).ToUnixTimeSeconds();
+        await ledger.Writer.AppendAsync(Acts.Mint(groups: [mission]), CancellationToken.None);
+        await ledger.ExecuteAsync($"UPDATE ledger.head SET max_iat = {then}");
+        await ledger.Writer.AppendAsync(Acts.Block(mission), CancellationToken.None);
+        Assert.Equal(then, (await ledger.Writer.AppendAsync(Acts.Lift(mission), CancellationToken.None)).Cut);
+        Assert.Equal(Verdict.BeforeCut, (await ledger.Writer.AppendAsync(Acts.Mint(groups: [mission]), CancellationToken.None)).Verdict);
+    }
+
+    [Fact]
+    public async Task A_cut_of_the_control_plane_covers_what_was_issued_ahead_of_the_clock()
+    {
+        await using var ledger = await LedgerFixture.StartAsync();
+        var (mine, other) = (GroupKey.Of(RevocationKind.Controller, "", Controller), GroupKey.Of(RevocationKind.Controller, "", "did:key:zOther"));
+        long ahead = DateTimeOffset.UtcNow.AddSeconds(20).ToUnixTimeSeconds();
+        await ledger.Writer.AppendAsync(Acts.Mint(groups: [mine], issuedAt: ahead), CancellationToken.None);
+        await ledger.Writer.AppendAsync(Acts.Controller(Controller, frozen: false) with { Cuts = [new CutOrder(mine), new CutOrder(other)] }, CancellationToken.None);
+        Assert.Equal(ahead, await ledger.ScalarAsync<long>($"SELECT cut FROM ledger.blocked_groups WHERE group_key = '\\x{Convert.ToHexStringLower(mine.Hash)}'"));
+        Assert.InRange(await ledger.ScalarAsync<long>($"SELECT cut FROM ledger.blocked_groups WHERE group_key = '\\x{Convert.ToHexStringLower(other.Hash)}'"), ahead - 22, ahead - 10);
     }
 
     [Fact]

@@ -74,6 +74,7 @@ public sealed class SchemaTests
     [InlineData("claw_introspector", "SELECT signed_payload FROM ledger.idempotency")]
     [InlineData("claw_introspector", "SELECT payload FROM ledger.events")]
     [InlineData("claw_introspector", "SELECT ledger.prune(1)")]
+    [InlineData("claw_introspector", "SELECT * FROM ledger.ahead")]
     [InlineData("claw_introspector", "SELECT * FROM audit.head")]
     [InlineData("claw_audit", "SELECT * FROM ledger.head")]
     [InlineData("claw_audit", "SELECT * FROM ledger.relay")]

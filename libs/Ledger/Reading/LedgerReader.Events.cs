@@ -13,6 +13,9 @@ public sealed record EventRow
     public string? Subject { get; init; }
     public required Correlation Correlation { get; init; }
 
+    /// <summary>Whose the token is that was revoked, where the ledger knows it: who asked for that need not have known. Null of other kinds.</summary>
+    public string? RevokedOf { get; init; }
+
     /// <summary>Canonical JSON, as written with the act.</summary>
     public required byte[] Payload { get; init; }
 }
@@ -26,8 +29,9 @@ public sealed partial class LedgerReader
     /// <summary>The events after <paramref name="after"/>, oldest first: whatever is committed, and none that could still appear before one of them.</summary>
     public async Task<EventPage> ReadEventsAsync(Seq after, int most, CancellationToken cancellationToken)
     {
-        await using var command = database.CreateCommand("""
-            SELECT e.seq, e.kind, e.recorded_at, e.token_hash, e.subject, e.mission_id, e.run_id, e.trace_id, e.correlation_id, e.payload, h.epoch, h.seq, ledger.unsound(h) AS unsound
+        await using var command = database.CreateCommand($"""
+            SELECT e.seq, e.kind, e.recorded_at, e.token_hash, e.subject, e.mission_id, e.run_id, e.trace_id, e.correlation_id, e.payload, h.epoch, h.seq, ledger.unsound(h) AS unsound,
+                   CASE WHEN e.kind = {(short)EventKind.TokenRevoked} THEN (SELECT r.owner_did FROM ledger.revocations r WHERE r.seq = e.seq) END
               FROM ledger.head h
               LEFT JOIN LATERAL (SELECT * FROM ledger.events WHERE seq > $1 ORDER BY seq LIMIT $2) e ON true
              ORDER BY e.seq
@@ -50,6 +54,7 @@ public sealed partial class LedgerReader
                 Subject = Text(reader, 4),
                 Correlation = new Correlation(Text(reader, 5), Text(reader, 6), Text(reader, 7), Text(reader, 8)),
                 Payload = reader.GetFieldValue<byte[]>(9),
+                RevokedOf = Text(reader, 13),
             });
         }
         return page ?? throw new InvalidOperationException("ledger.head has no row");

@@ -106,8 +106,8 @@ internal sealed class EventReplay(NpgsqlConnection connection, Seq head, Revocat
         await ExecuteAsync("""
             WITH state AS (
               SELECT coalesce($3::boolean, g.blocked, false) AS blocked,
-                     CASE WHEN $3::boolean THEN coalesce(g.cut, 0) ELSE greatest(h.max_iat, ceil(extract(epoch FROM $6::timestamptz))::bigint, coalesce(g.cut, 0)) END AS cut
-                FROM ledger.head h LEFT JOIN ledger.blocked_groups g ON g.kind = $1 AND g.group_key = $2
+                     CASE WHEN $3::boolean THEN coalesce(g.cut, 0) ELSE greatest(h.max_iat, ceil(extract(epoch FROM $6::timestamptz))::bigint, w.iat, coalesce(g.cut, 0)) END AS cut
+                FROM ledger.head h LEFT JOIN ledger.blocked_groups g ON g.kind = $1 AND g.group_key = $2 LEFT JOIN ledger.ahead w ON w.kind = $1 AND w.group_key = $2
             ),
             live AS (
               INSERT INTO ledger.blocked_groups AS g (kind, group_key, blocked, cut, revocation_seq, seq, changed_at)

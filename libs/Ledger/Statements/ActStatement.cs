@@ -21,6 +21,9 @@ internal abstract class ActStatement
         )
         """;
 
+    /// <summary>The second that the database's clock is in, from the CTE `head` as h: whatever is dated after it is ahead of the clock.</summary>
+    protected const string ClockSecond = "ceil(extract(epoch FROM h.now))::bigint";
+
     /// <summary>Writes the events of a CTE `accepted`, which has ord, seq and token_hash.</summary>
     protected static string RecordEvents(EventKind kind) => $"""
         recorded AS (

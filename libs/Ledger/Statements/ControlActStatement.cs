@@ -40,10 +40,11 @@ internal sealed class ControlActStatement(IReadOnlyList<PendingAct> pending) : A
         ),
         cut AS MATERIALIZED (
           SELECT c.*, coalesce(g.blocked, false) AS blocked,
-                 CASE WHEN c.source_key IS NULL THEN greatest(h.max_iat, ceil(extract(epoch FROM h.now))::bigint, coalesce(g.cut, 0)) ELSE f.cut END AS cut
+                 CASE WHEN c.source_key IS NULL THEN greatest(h.max_iat, {{ClockSecond}}, w.iat, coalesce(g.cut, 0)) ELSE f.cut END AS cut
             FROM unnest($19::int[], $20::int[], $21::smallint[], $22::bytea[], $23::smallint[], $24::bytea[], $25::bytea[]) AS c(ord, n, kind, group_key, source_kind, source_key, payload)
             JOIN judged j USING (ord) CROSS JOIN head h
             LEFT JOIN ledger.blocked_groups g ON g.kind = c.kind AND g.group_key = c.group_key
+            LEFT JOIN ledger.ahead w ON w.kind = c.kind AND w.group_key = c.group_key
             LEFT JOIN ledger.blocked_groups f ON f.kind = c.source_kind AND f.group_key = c.source_key
            WHERE j.verdict = {{(int)Verdict.Recorded}} AND (c.source_key IS NULL OR f.cut > coalesce(g.cut, 0))
         ),

@@ -32,8 +32,8 @@ internal sealed class GroupStatement(IReadOnlyList<PendingAct> pending, bool lif
         {{CountOwnersRows}},
         found AS MATERIALIZED (
           SELECT t.*, coalesce(g.blocked, false) AS blocked, coalesce(g.cut, 0) AS prior_cut, g.seq AS prior_seq,
-                 g.revocation_seq AS prior_revocation_seq, g.changed_at AS prior_at, g.charged_to AS prior_charged_to
-            FROM target t LEFT JOIN ledger.blocked_groups g USING (kind, group_key)
+                 g.revocation_seq AS prior_revocation_seq, g.changed_at AS prior_at, g.charged_to AS prior_charged_to, w.iat AS ahead
+            FROM target t LEFT JOIN ledger.blocked_groups g USING (kind, group_key) LEFT JOIN ledger.ahead w USING (kind, group_key)
         ),
         judged AS MATERIALIZED (
           SELECT f.*,
@@ -46,7 +46,7 @@ internal sealed class GroupStatement(IReadOnlyList<PendingAct> pending, bool lif
         accepted AS MATERIALIZED (
           SELECT j.*, NULL::bytea AS token_hash, h.seq + row_number() OVER (ORDER BY j.ord) AS seq,
                  h.revocation_seq + row_number() OVER (ORDER BY j.ord) AS revocation_seq,
-                 {{(lift ? "greatest(h.max_iat, ceil(extract(epoch FROM h.now))::bigint, j.prior_cut)" : "j.prior_cut")}} AS cut
+                 {{(lift ? $"greatest(h.max_iat, {ClockSecond}, j.ahead, j.prior_cut)" : "j.prior_cut")}} AS cut
             FROM judged j CROSS JOIN head h WHERE j.verdict = {{(int)Verdict.Recorded}}
         ),
         {{RecordEvents(kind)}},

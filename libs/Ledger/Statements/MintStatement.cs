@@ -70,9 +70,20 @@ internal sealed class MintStatement(IReadOnlyList<PendingAct> pending) : ActStat
         consumed AS (
           UPDATE control.challenges c SET consumed_seq = x.seq FROM accepted x WHERE c.challenge_id = x.challenge_id
         ),
+        -- Dated ahead of the clock: hardly ever any, and then their groups are looked at.
+        early AS MATERIALIZED (
+          SELECT x.ord, x.iat FROM accepted x CROSS JOIN head h WHERE x.iat > {{ClockSecond}}
+        ),
+        ahead AS (
+          INSERT INTO ledger.ahead AS p (kind, group_key, iat)
+          SELECT g.kind, g.group_key, max(e.iat)
+            FROM early e JOIN unnest(CASE WHEN EXISTS (SELECT 1 FROM early) THEN $24::int[] ELSE '{}' END, $25::smallint[], $26::bytea[]) AS g(ord, kind, group_key) USING (ord)
+           GROUP BY g.kind, g.group_key
+          ON CONFLICT (kind, group_key) DO UPDATE SET iat = excluded.iat WHERE p.iat < excluded.iat
+        ),
         advanced AS (
           UPDATE ledger.head SET seq = seq + n.count, max_iat = greatest(max_iat, n.iat), longest_ttl = greatest(longest_ttl, n.ttl)
-            FROM (SELECT count(*) AS count, max(iat) AS iat, max(exp - iat) AS ttl FROM accepted) n WHERE n.count > 0
+            FROM (SELECT count(*) AS count, max(least(x.iat, {{ClockSecond}})) AS iat, max(x.exp - x.iat) AS ttl FROM accepted x CROSS JOIN head h) n WHERE n.count > 0
         )
         -- Nothing long: the head is held until this has left. What a repeated request made is read after the commit.
         SELECT j.ord, j.verdict, coalesce(x.seq, j.prior_seq), h.now, h.control_seq, j.cut, j.blocked_by

@@ -72,7 +72,7 @@ internal sealed class BindingRegistry(ControlLedger ledger, Challenges challenge
         Caller = order.OwnerDid,
         Correlation = order.Correlation,
         About = order.OwnerDid,
-        Facts = new Dictionary<string, object?> { ["challenge_id"] = order.ChallengeId, ["did"] = order.OwnerDid, ["reason"] = reason },
+        Facts = new Dictionary<string, object?> { ["challenge_id"] = order.ChallengeId, ["did"] = order.OwnerDid, ["owner_did"] = order.OwnerDid, ["reason"] = reason },
         ChallengeId = order.ChallengeId,
         Seen = snapshot.Seen,
         Bindings = [binding],
