@@ -281,6 +281,34 @@ public sealed class FollowerTests
         Assert.DoesNotContain("closed", told);
     }
 
+    /// <summary>A connection that is closed in the moment in which its token dies: its place may be somebody else's by then.</summary>
+    [Fact]
+    public async Task Who_has_closed_what_he_held_open_is_not_told_any_more_nor_still_is()
+    {
+        await using var client = await ClientFixture.StartAsync();
+        var token = client.Sign();
+        client.Feed.RevokeToken(token.TokenHash);
+        await client.AppliedAsync(1);
+        int late = 0;
+        for (int i = 0; i < 5000; i++)
+        {
+            int isClosed = 0;
+            var watch = client.Watches.Add(token.TokenHash, token.Claims, client.Key.KeyId, _ =>
+            {
+                for (int turns = 0; turns < 3; turns++)
+                {
+                    late += Volatile.Read(ref isClosed);
+                    Thread.Yield();
+                }
+            });
+            if (i % 2 == 0) Thread.Yield();
+            watch.Dispose();
+            Volatile.Write(ref isClosed, 1);
+        }
+        Assert.Equal(0, Volatile.Read(ref late));
+        Assert.Equal(0, client.Watches.Count);
+    }
+
     [Fact]
     public async Task A_revocation_that_a_new_snapshot_brings_is_told_too()
     {

@@ -16,7 +16,7 @@ public sealed class TokenWatches(RevocationSet revocations)
 
     /// <summary>
     /// Calls back once, on a thread of the pool, when something stands against the token; also when it already does. Dispose what is
-    /// returned when the connection is closed.
+    /// returned when the connection is closed: once that has returned, nobody is called back any more, nor still is.
     /// </summary>
     public IDisposable Add(TokenHash hash, TokenClaims claims, KeyId signedBy, Action<Death> revoked)
     {
@@ -46,7 +46,9 @@ public sealed class TokenWatches(RevocationSet revocations)
 
     private sealed class Watch(TokenWatches watches, TokenHash hash, TokenClaims claims, KeyId signedBy, Action<Death> revoked) : IDisposable
     {
+        private readonly Lock _calling = new();
         private int _ended;
+        private bool _isDisposed;           // locked
 
         public TokenHash Hash => hash;
 
@@ -56,12 +58,20 @@ public sealed class TokenWatches(RevocationSet revocations)
         {
             if (revocations.Find(hash, claims, signedBy) is not { } death || Interlocked.Exchange(ref _ended, 1) != 0) return;
             watches._watches.TryRemove(this, out _);
-            ThreadPool.QueueUserWorkItem(_ => revoked(death));
+            ThreadPool.QueueUserWorkItem(_ =>
+            {
+                // What is to be closed may be closed by now, and its place taken by somebody else's.
+                lock (_calling)
+                {
+                    if (!_isDisposed) revoked(death);
+                }
+            });
         }
 
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _ended, 1) == 0) watches._watches.TryRemove(this, out _);
+            lock (_calling) _isDisposed = true;
         }
     }
 }
