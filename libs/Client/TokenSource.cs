@@ -21,7 +21,8 @@ public interface ITokenIssuer
 
 /// <summary>
 /// Holds a token and renews it. However many ask, one request for a new one is under way. It is renewed at 80 % of its lifetime, with
-/// jitter, never later than 50 minutes of 60; whoever asks meanwhile gets the old one, which serves until it expires. A token that a
+/// jitter, never later than 50 minutes of 60, whether or not somebody asks in that moment; whoever asks meanwhile gets the old one,
+/// which serves until it expires. One that nobody asked for is not renewed: the next to ask waits for a new one. A token that a
 /// service rejects because of its key is replaced once, in the runbook's three steps (section 5), and never shown again.
 /// </summary>
 /// <param name="keys">Fetched anew before a rejected token is replaced; null where this process verifies nothing.</param>
@@ -36,6 +37,7 @@ public sealed class TokenSource(ITokenIssuer issuer, KeyCache? keys, TimeProvide
     private Task<Held>? _underWay;              // locked
     private int _failures;                      // locked
     private long _pausedUntil = long.MinValue;  // locked: monotonic; after a failed renewal the old token serves and nobody asks again before
+    private ITimer? _alarm;                     // locked: when the held token is to be renewed, or a failed renewal to be tried again
     private Task<IssuedToken>? _replacing;      // locked
     private TokenHash? _replacement;            // locked: the latest token that took the place of a rejected one
 
@@ -45,6 +47,7 @@ public sealed class TokenSource(ITokenIssuer issuer, KeyCache? keys, TimeProvide
         token = null;
         var now = _clock.UtcNow;
         if (_held is not { } held || held.Token.ExpiresAt <= now) return false;
+        if (!held.IsShown) held.IsShown = true;
         if (held.RenewAt <= now) _ = BeginRenewal(mayPause: true);
         token = held.Token;
         return true;
@@ -55,7 +58,9 @@ public sealed class TokenSource(ITokenIssuer issuer, KeyCache? keys, TimeProvide
     public async ValueTask<IssuedToken> GetAsync(CancellationToken cancellationToken)
     {
         if (TryGet(out var token)) return token;
-        return (await BeginRenewal(mayPause: false).WaitAsync(cancellationToken)).Token;
+        var held = await BeginRenewal(mayPause: false).WaitAsync(cancellationToken);
+        held.IsShown = true;
+        return held.Token;
     }
 
     /// <summary>True for refusals after which the runbook's three steps help: refresh contract and JWKS, reissue, retry once.</summary>
@@ -76,7 +81,11 @@ public sealed class TokenSource(ITokenIssuer issuer, KeyCache? keys, TimeProvide
             if (rejected.TokenHash == _replacement) return null;
             if (_held?.Token.TokenHash == rejected.TokenHash) _held = null;         // it is shown to nobody again
             // Somebody else was rejected with it too, or it was renewed meanwhile.
-            if (_held is { } other && other.Token.ExpiresAt > _clock.UtcNow) return other.Token;
+            if (_held is { } other && other.Token.ExpiresAt > _clock.UtcNow)
+            {
+                other.IsShown = true;
+                return other.Token;
+            }
             replacing = _replacing ??= Task.Run(ReplaceOnceAsync, CancellationToken.None);
         }
         return await replacing.WaitAsync(cancellationToken);
@@ -94,14 +103,27 @@ public sealed class TokenSource(ITokenIssuer issuer, KeyCache? keys, TimeProvide
             {
                 // Logged by the cache. It is what this process verifies with; the new token does not depend on it.
             }
-            var token = (await BeginRenewal(mayPause: false)).Token;                                    // 2
-            lock (_lock) _replacement = token.TokenHash;
-            return token;
+            var held = await BeginRenewal(mayPause: false);                                             // 2
+            held.IsShown = true;
+            lock (_lock) _replacement = held.Token.TokenHash;
+            return held.Token;
         }
         finally
         {
             lock (_lock) _replacing = null;
         }
+    }
+
+    /// <summary>Wakes up then, and renews what was shown. Under the lock.</summary>
+    private void WakeAfter(TimeSpan due)
+    {
+        _alarm?.Dispose();
+        _alarm = time.CreateTimer(static source => ((TokenSource)source!).Wake(), this, due > TimeSpan.Zero ? due : TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+    }
+
+    private void Wake()
+    {
+        if (_held is { IsShown: true } held && held.Token.ExpiresAt > _clock.UtcNow) _ = BeginRenewal(mayPause: true);
     }
 
     /// <param name="mayPause">A token is there that still serves: do not ask again so soon after a failure.</param>
@@ -131,6 +153,7 @@ public sealed class TokenSource(ITokenIssuer issuer, KeyCache? keys, TimeProvide
                 _failures = 0;
                 _pausedUntil = long.MinValue;
                 _underWay = null;
+                WakeAfter(held.RenewAt - _clock.UtcNow);
             }
             Log.TokenRenewed(log, token.TokenHash, token.ExpiresAt);
             return held;
@@ -143,11 +166,26 @@ public sealed class TokenSource(ITokenIssuer issuer, KeyCache? keys, TimeProvide
                 pause = (pause < MostPause ? pause : MostPause) * (0.5 + Random.Shared.NextDouble() / 2);
                 _pausedUntil = time.GetTimestamp() + (long)(pause.TotalSeconds * time.TimestampFrequency);
                 _underWay = null;
+                WakeAfter(pause);
             }
             Log.TokenNotRenewed(log, e is Refusal refusal ? refusal.Reason : Reason.Internal, e.Message);
             throw;
         }
     }
 
-    private sealed record Held(IssuedToken Token, DateTimeOffset RenewAt);
+    private sealed class Held(IssuedToken token, DateTimeOffset renewAt)
+    {
+        private volatile bool _isShown;
+
+        public IssuedToken Token => token;
+
+        public DateTimeOffset RenewAt => renewAt;
+
+        /// <summary>Somebody got it: whoever did will want the next one.</summary>
+        public bool IsShown
+        {
+            get => _isShown;
+            set => _isShown = value;
+        }
+    }
 }

@@ -30,22 +30,63 @@ public sealed class TokenSourceTests
     {
         for (int round = 0; round < 50; round++)
         {
-            var source = Source();
+            var issuer = new FakeIssuance(_clock);
+            var source = Source(issuer);
             var first = await source.GetAsync(CancellationToken.None);
-            int issued = _issuer.Issued;
             _clock.Advance(TimeSpan.FromMinutes(45.9));
             Assert.Same(first, await source.GetAsync(CancellationToken.None));
-            Assert.Equal(issued, _issuer.Issued);
+            Assert.Equal(1, issuer.Issued);
 
             var gate = new TaskCompletionSource();
-            _issuer.Gate = gate.Task;
+            issuer.Gate = gate.Task;
             _clock.Advance(TimeSpan.FromMinutes(50.1 - 45.9));
-            for (int i = 0; i < 10; i++) Assert.Same(first, await source.GetAsync(CancellationToken.None));     // it is under way, and nobody waits
-            await Eventually.HoldsAsync("it is under way", () => Task.FromResult(_issuer.Issued == issued + 1));
+            // Nobody asks; it is under way all the same.
+            await Eventually.HoldsAsync("it is under way", () => Task.FromResult(issuer.Issued == 2));
+            for (int i = 0; i < 10; i++) Assert.Same(first, await source.GetAsync(CancellationToken.None));     // and nobody waits
             gate.SetResult();
             await Eventually.HoldsAsync("the new one is here", async () => await source.GetAsync(CancellationToken.None) != first);
-            Assert.Equal(issued + 1, _issuer.Issued);
+            Assert.Equal(2, issuer.Issued);
         }
+    }
+
+    [Fact]
+    public async Task A_renewal_that_failed_is_tried_again_although_nobody_asks_until_the_old_one_has_expired()
+    {
+        var source = Source();
+        var first = await source.GetAsync(CancellationToken.None);
+        _issuer.Down = new Refusal(Reason.PeerUnavailable);
+        _clock.Advance(TimeSpan.FromMinutes(50));
+        await Eventually.HoldsAsync("it was tried again", async () =>
+        {
+            await Task.Yield();
+            _clock.Advance(TimeSpan.FromSeconds(1));
+            return _issuer.Issued >= 4;
+        });
+        _issuer.Down = null;
+        await Eventually.HoldsAsync("the new one is here", async () =>
+        {
+            await Task.Yield();
+            _clock.Advance(TimeSpan.FromSeconds(1));
+            return source.TryGet(out var token) && token != first;
+        });
+    }
+
+    [Fact]
+    public async Task A_token_that_nobody_asked_for_is_not_renewed()
+    {
+        var source = Source();
+        await source.GetAsync(CancellationToken.None);
+        _clock.Advance(TimeSpan.FromMinutes(50.1));
+        await Eventually.HoldsAsync("the one that was shown is renewed", () => Task.FromResult(_issuer.Tokens.Count == 2));
+        // An alarm may still be on its way to the second one; time goes on until it has passed.
+        for (int i = 0; i < 4; i++)
+        {
+            await Task.Yield();
+            _clock.Advance(TimeSpan.FromMinutes(30));
+        }
+        Assert.Equal(2, _issuer.Issued);
+        await Eventually.HoldsAsync("the next to ask gets a new one", async () => (await source.GetAsync(CancellationToken.None)).ExpiresAt > _clock.GetUtcNow());
+        Assert.Equal(3, _issuer.Issued);
     }
 
     [Fact]
@@ -54,18 +95,18 @@ public sealed class TokenSourceTests
         var renewed = new HashSet<int>();
         for (int i = 0; i < 40; i++)
         {
-            var source = Source();
-            var first = await source.GetAsync(CancellationToken.None);
-            int issued = _issuer.Issued;
+            var issuer = new FakeIssuance(_clock);
+            var source = Source(issuer);
+            await source.GetAsync(CancellationToken.None);
             int seconds = 46 * 60 - 10;
             _clock.Advance(TimeSpan.FromSeconds(seconds));
-            while (source.TryGet(out _) && _issuer.Issued == issued && seconds < 3600)
+            while (source.TryGet(out _) && issuer.Issued == 1 && seconds < 3600)
             {
                 await Task.Yield();
                 _clock.Advance(TimeSpan.FromSeconds(10));
                 seconds += 10;
             }
-            Assert.NotEqual(issued, _issuer.Issued);
+            Assert.NotEqual(1, issuer.Issued);
             renewed.Add(seconds / 30);
         }
         Assert.True(renewed.Count > 2);
@@ -77,8 +118,8 @@ public sealed class TokenSourceTests
         var source = Source();
         var first = await source.GetAsync(CancellationToken.None);
         _issuer.Down = new Refusal(Reason.PeerUnavailable);
-        _clock.Advance(TimeSpan.FromMinutes(51));
         int tries = _issuer.Issued;
+        _clock.Advance(TimeSpan.FromMinutes(51));
         for (int i = 0; i < 1000; i++) Assert.Same(first, await source.GetAsync(CancellationToken.None));
         await Eventually.HoldsAsync("it was tried", () => Task.FromResult(_issuer.Issued > tries));
         Assert.InRange(_issuer.Issued - tries, 1, 2);               // with pauses, not a thousand times
@@ -148,7 +189,7 @@ public sealed class TokenSourceTests
         Assert.Equal(1, _issuer.Issued);
     }
 
-    private TokenSource Source() => new(_issuer, null, _clock, NullLogger<TokenSource>.Instance);
+    private TokenSource Source(FakeIssuance? issuer = null) => new(issuer ?? _issuer, null, _clock, NullLogger<TokenSource>.Instance);
 }
 
 /// <summary>Issues tokens of an hour, and counts.</summary>
