@@ -8,6 +8,8 @@ namespace ClawBureau.Introspector;
 // Snapshots of the live set, for followers that begin or have to start over.
 public sealed partial class FeedEndpoint
 {
+    private const int BytesPerEntry = 128;          // what an entry takes in a chunk, where it has no reason, generously
+
     /// <summary>
     /// Everything that is dead at one revision, from memory: the database is not asked for it, so a slow reader holds nothing there.
     /// </summary>
@@ -26,7 +28,7 @@ public sealed partial class FeedEndpoint
             Begin = new SnapshotBegin { Revision = Mapping.ToRevision(revision), Count = entries.Count, KeysSeq = source.KeysSeq },
         });
         using var digest = new SnapshotDigest();
-        foreach (var some in entries.Chunk(FrameEntries(request.MaxFrameBytes)))
+        foreach (var some in entries.Chunk(Math.Max(1, FrameBytes(request.MaxFrameBytes) / BytesPerEntry)))
         {
             foreach (var entry in some) digest.Add(entry);
             await stream.SendAsync(new GetSnapshotResponse { Chunk = new SnapshotChunk { Revocations = { some.Select(Mapping.ToRevocation) } } });

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using ClawBureau.Hosting;
 using ClawBureau.Hosting.Calls;
@@ -11,14 +12,14 @@ namespace ClawBureau.Introspector;
 /// <summary>clawbureau.feed.v1 on the wire: one queue per watcher, so that what a heartbeat or a lease says through was delivered before it.</summary>
 public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists lists, RevocationSet live, FeedRing ring, Watches watches, SnapshotTurns snapshots, FollowerReceipts receipts,
     IntrospectorOptions options, ProcessOptions process, TimeProvider time, ILogger<FeedEndpoint> log)
-    : FeedService.FeedServiceBase
+    : FeedRpcs
 {
     private const int DefaultFrameBytes = 65_536;
-    private const int BytesPerEntry = 128;          // what an entry takes on the wire, generously
+    private const int BytesAround = 32;             // what a frame takes beside its entries, at most
     private static readonly string ServerId = Guid.NewGuid().ToString();
 
     public override async Task WatchRevocations(
-        IAsyncStreamReader<WatchRevocationsRequest> requestStream, IServerStreamWriter<WatchRevocationsResponse> responseStream, ServerCallContext context)
+        IAsyncStreamReader<WatchRevocationsRequest> requestStream, IServerStreamWriter<WatchFrame> responseStream, ServerCallContext context)
     {
         if (!await requestStream.MoveNext(context.CancellationToken) || requestStream.Current.MessageCase != WatchRevocationsRequest.MessageOneofCase.Start)
             throw new Refusal(Reason.InvalidRequest, "the first message must be a start");
@@ -39,13 +40,13 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
         var cursor = start.Epoch.Length == 0 && start.AfterRevocationSeq == 0 ? head : new RevocationSeq(start.AfterRevocationSeq);
         if (ReasonToReset(start, reading.Revision, oldest) is { } reason)
         {
-            await responseStream.WriteAsync(ToReset(reason, reading.Revision, oldest), context.CancellationToken);
+            await responseStream.WriteAsync(WatchFrame.Of(ToReset(reason, reading.Revision, oldest)), context.CancellationToken);
             return;
         }
 
         var renewals = Channel.CreateBounded<Renewal>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
-        using var stream = watches.Open(responseStream, () => ToHeartbeat(ring.Head.Value, ring.Head.Value), context.CancellationToken);
+        using var stream = watches.Open(responseStream, () => WatchFrame.Of(ToHeartbeat(ring.Head.Value, ring.Head.Value)), context.CancellationToken);
         var listening = ListenAsync(requestStream, renewals.Writer, stream, ended.Token);
         var place = new Place(epochs, cursor, source.KeysSeq);        // what hello says; whatever comes later is announced
         watches.Add(stream);
@@ -66,7 +67,7 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
                     KeysSeq = place.KeysSeq,
                 },
             });
-            await DeliverAsync(stream, place, FrameEntries(start.MaxFrameBytes), followerId, renewals.Reader, context.CancellationToken);
+            await DeliverAsync(stream, place, FrameBytes(start.MaxFrameBytes), followerId, renewals.Reader, context.CancellationToken);
         }
         catch (Refusal refusal) when (refusal.Reason is Reason.FeedCursorTooOld or Reason.FeedCursorForeignEpoch)
         {
@@ -93,13 +94,13 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
         : null;
 
     private async Task DeliverAsync(
-        WatchStream stream, Place place, int frameEntries, Guid followerId, ChannelReader<Renewal> renewals, CancellationToken cancellationToken)
+        WatchStream stream, Place place, int frameBytes, Guid followerId, ChannelReader<Renewal> renewals, CancellationToken cancellationToken)
     {
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
             if (source.Ended is { } ended) throw ended;
-            await SendBacklogAsync(stream, place, frameEntries, cancellationToken);
+            await SendBacklogAsync(stream, place, frameBytes, cancellationToken);
             await SendKeysChangedAsync(stream, place);
             while (renewals.TryRead(out var asked))
             {
@@ -107,7 +108,7 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
                 if (followerId != Guid.Empty) receipts.GrantLease(followerId, asked.ArrivedAt);
                 // The read must start after the renewal arrived, and everything it saw must be on the stream before the lease is.
                 var reading = await source.ReadIndexAsync(cancellationToken);
-                await SendBacklogAsync(stream, place, frameEntries, cancellationToken);
+                await SendBacklogAsync(stream, place, frameBytes, cancellationToken);
                 await SendKeysChangedAsync(stream, place);
                 await stream.SendAsync(new WatchRevocationsResponse
                 {
@@ -130,11 +131,11 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
     /// </summary>
     /// <exception cref="Refusal">FEED_CURSOR_TOO_OLD: what follows the cursor is not in the ledger any more. FEED_CURSOR_FOREIGN_EPOCH:
     /// another epoch is followed by now.</exception>
-    private async Task SendBacklogAsync(WatchStream stream, Place place, int frameEntries, CancellationToken cancellationToken)
+    private async Task SendBacklogAsync(WatchStream stream, Place place, int frameBytes, CancellationToken cancellationToken)
     {
         while (true)
         {
-            if (ring.TryRead(new RevocationSeq(place.Cursor), frameEntries, out var frame))
+            if (ring.TryRead(new RevocationSeq(place.Cursor), frameBytes, out var frame))
             {
                 if (frame is null) break;
                 await SendAsync(frame);
@@ -147,12 +148,17 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
             }
             var backlog = await source.ReadBacklogAsync(new RevocationSeq(place.Cursor), cancellationToken);
             if (backlog.Count == 0 || backlog[^1].RevocationSeq != place.Cursor + backlog.Count) throw new Refusal(Reason.FeedCursorTooOld);
-            foreach (var entries in backlog.Chunk(frameEntries))
+            for (int sent = 0; sent < backlog.Count;)
             {
-                await SendAsync(new WatchRevocationsResponse
+                var some = new List<byte[]> { WatchFrame.Encode(backlog[sent]) };
+                for (int bytes = some[0].Length; sent + some.Count < backlog.Count;)
                 {
-                    Events = new Events { FirstRevocationSeq = entries[0].RevocationSeq, LastRevocationSeq = entries[^1].RevocationSeq, Revocations = { entries } },
-                });
+                    var next = WatchFrame.Encode(backlog[sent + some.Count]);
+                    if ((bytes += next.Length) > frameBytes) break;
+                    some.Add(next);
+                }
+                sent += some.Count;
+                await SendAsync(WatchFrame.Of(place.Cursor + 1, CollectionsMarshal.AsSpan(some)));
             }
         }
         RequireSameEpoch();
@@ -166,11 +172,11 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
             if (source.Epochs != place.Epochs) throw new Refusal(Reason.FeedCursorForeignEpoch);
         }
 
-        async ValueTask SendAsync(WatchRevocationsResponse events)
+        async ValueTask SendAsync(WatchFrame events)
         {
             RequireSameEpoch();
             await stream.SendAsync(events);
-            place.Cursor = events.Events.LastRevocationSeq;
+            place.Cursor = events.Last;
         }
     }
 
@@ -208,7 +214,7 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
         }
     }
 
-    private static int FrameEntries(int maxFrameBytes) => Math.Max(1, (maxFrameBytes == 0 ? DefaultFrameBytes : Math.Min(maxFrameBytes, DefaultFrameBytes)) / BytesPerEntry);
+    private static int FrameBytes(int maxFrameBytes) => (maxFrameBytes == 0 ? DefaultFrameBytes : Math.Min(maxFrameBytes, DefaultFrameBytes)) - BytesAround;
 
     /// <summary>Where a watcher stands: everything up to there was delivered.</summary>
     /// <param name="epochs">Of the follower, when the stream began.</param>

@@ -19,12 +19,15 @@ public sealed class LedgerFollower(
     private static readonly TimeSpan SnapshotDeadline = TimeSpan.FromSeconds(60);      // each page of it has a shorter one
     private static readonly TimeSpan DropEvery = TimeSpan.FromMinutes(1);
     private const int RememberedAtOnce = 4096;
+    private const int MostTurnsGiven = 8;
     private readonly Lock _lock = new();
     private ReadWaiters? _underWay;         // locked: whom the read under way answers; null while there is none
     private ReadWaiters? _next;             // locked: those who arrived since it began
+    private bool _isReading;                // locked: somebody sees to it that the next read comes
     private volatile bool _loaded;
     private volatile Refusal? _ended;                       // why nothing rests on this ledger any more, until recovery has opened the next epoch
     private int _epochs;                                    // epochs followed since the start
+    private SharedRead<RevocationSeq>? _oldest;             // made when first asked for
 
     // Touched by the one read under way only.
     private Guid _epoch;
@@ -81,14 +84,13 @@ public sealed class LedgerFollower(
     {
         if (!_loaded) throw _ended ?? new Refusal(Reason.NotReady, "The revocations are still being loaded; try again in a moment.");
         Task<Reading> answer;
-        ReadWaiters? begin = null;
+        bool begins;
         lock (_lock)
         {
-            if (_underWay is null) answer = (_underWay = begin = new ReadWaiters()).Join();
-            else if (JoinsReadUnderWay) answer = _underWay.Join();
-            else answer = (_next ??= new ReadWaiters()).Join();
+            answer = JoinsReadUnderWay && _underWay is not null ? _underWay.Join() : (_next ??= new ReadWaiters()).Join();
+            (begins, _isReading) = (!_isReading, true);
         }
-        if (begin is not null) _ = ReadWhileAskedAsync(begin);
+        if (begins) _ = ReadWhileAskedAsync();
         return answer;
     }
 
@@ -103,7 +105,12 @@ public sealed class LedgerFollower(
 
     /// <summary>The oldest row a watcher can still be given; head + 1 when there is none.</summary>
     /// <exception cref="Refusal">LEDGER_UNAVAILABLE.</exception>
-    public Task<RevocationSeq> ReadOldestAsync(CancellationToken cancellationToken) => AskAsync(ledger.ReadOldestAsync, options.PollDeadline, cancellationToken);
+    public Task<RevocationSeq> ReadOldestAsync(CancellationToken cancellationToken)
+    {
+        // Followers that lost their stream come back all together.
+        var shared = _oldest ?? Interlocked.CompareExchange(ref _oldest, new SharedRead<RevocationSeq>(() => AskAsync(ledger.ReadOldestAsync, options.PollDeadline, CancellationToken.None)), null) ?? _oldest;
+        return shared.JoinAsync().WaitAsync(cancellationToken);
+    }
 
     public override Task StartAsync(CancellationToken cancellationToken)
     {
@@ -215,10 +222,20 @@ public sealed class LedgerFollower(
         _remembered = true;
     }
 
-    private async Task ReadWhileAskedAsync(ReadWaiters asked)
+    private async Task ReadWhileAskedAsync()
     {
         while (true)
         {
+            ReadWaiters asked;
+            lock (_lock)
+            {
+                if (_next is null)
+                {
+                    _isReading = false;
+                    return;
+                }
+                (asked, _underWay, _next) = (_next, _next, null);
+            }
             Reading reading = default;
             Exception? failure = null;
             try
@@ -229,12 +246,27 @@ public sealed class LedgerFollower(
             {
                 failure = e;
             }
-            ReadWaiters? next;
-            lock (_lock) (_underWay, _next, next) = (_next, null, _next);       // before the answers: nobody joins what is answered
+            lock (_lock) _underWay = null;          // before the answers: nobody joins what is answered
             if (failure is null) asked.Answer(reading);
             else asked.Fail(failure);
-            if (next is null) return;
-            asked = next;
+            await LetMoreComeAsync();
+        }
+    }
+
+    /// <summary>
+    /// On a busy process the answers, and calls that have arrived but not come this far, go before the next read, and share it: a read costs
+    /// as much for one as for many. On an idle one this costs next to nothing, and there is no timer in it.
+    /// </summary>
+    private async ValueTask LetMoreComeAsync()
+    {
+        int before = -1;
+        for (int turn = 0; turn < MostTurnsGiven; turn++)
+        {
+            int now;
+            lock (_lock) now = _next?.Count ?? 0;
+            if (now == before) return;
+            before = now;
+            await Task.Yield();         // behind everything that the thread pool has to do
         }
     }
 

@@ -13,7 +13,7 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
 {
     private const int Looking = 0, Woken = 1, Waiting = 2;
 
-    private readonly IServerStreamWriter<WatchRevocationsResponse> _writer;
+    private readonly IServerStreamWriter<WatchFrame> _writer;
     private readonly TimeProvider _time;
     private readonly CancellationTokenSource _cut;
     private readonly CancellationTokenRegistration _ended;
@@ -23,7 +23,7 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
     private long _sendingSince;             // 0: nothing is on its way
     private volatile bool _isTooSlow;
 
-    public WatchStream(IServerStreamWriter<WatchRevocationsResponse> writer, TimeProvider time, CancellationToken ended)
+    public WatchStream(IServerStreamWriter<WatchFrame> writer, TimeProvider time, CancellationToken ended)
     {
         (_writer, _time, _sentAt) = (writer, time, time.GetTimestamp());
         _cut = CancellationTokenSource.CreateLinkedTokenSource(ended);
@@ -31,7 +31,7 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
     }
 
     /// <summary>Only in the negative control of I31: what <see cref="SendAside"/> sends. The framework takes one frame at a time, so there is a pen to wait for.</summary>
-    internal (Func<WatchRevocationsResponse> Make, SemaphoreSlim Pen)? Aside { get; init; }
+    internal (Func<WatchFrame> Make, SemaphoreSlim Pen)? Aside { get; init; }
 
     /// <summary>Since the last frame had left, by the monotonic clock.</summary>
     public TimeSpan Quiet => _time.GetElapsedTime(Volatile.Read(ref _sentAt));
@@ -53,8 +53,11 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
         return ValueTask.CompletedTask;
     }
 
+    /// <inheritdoc cref="SendAsync(WatchFrame)"/>
+    public ValueTask SendAsync(WatchRevocationsResponse frame) => SendAsync(WatchFrame.Of(frame));
+
     /// <exception cref="Refusal">SUBSCRIBER_TOO_SLOW: the frame did not leave in time.</exception>
-    public async ValueTask SendAsync(WatchRevocationsResponse frame)
+    public async ValueTask SendAsync(WatchFrame frame)
     {
         if (Aside is { } waiting) await waiting.Pen.WaitAsync(_cut.Token);
         Volatile.Write(ref _sendingSince, _time.GetTimestamp());

@@ -1,4 +1,3 @@
-using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;
 using Grpc.Core;
 
@@ -37,7 +36,7 @@ public sealed class Watches(IntrospectorOptions options, TimeProvider time) : ID
 
     /// <summary>A watcher's end of the feed, by the clock that all of them are looked after by. It is one of them once it is added.</summary>
     /// <param name="asideHeartbeat">Only for the negative control of I31.</param>
-    internal WatchStream Open(IServerStreamWriter<WatchRevocationsResponse> writer, Func<WatchRevocationsResponse> asideHeartbeat, CancellationToken ended) =>
+    internal WatchStream Open(IServerStreamWriter<WatchFrame> writer, Func<WatchFrame> asideHeartbeat, CancellationToken ended) =>
         new(writer, time, ended) { Aside = SendsHeartbeatsAside ? (asideHeartbeat, new SemaphoreSlim(1)) : null };
 
     internal void Add(WatchStream stream)

@@ -126,7 +126,47 @@ public sealed class WatchTests
         Assert.Equal(5_000, (await watcher.UntilAsync(FrameCase.CaughtUp)).CaughtUp.ThroughRevocationSeq);
         Assert.Equal(FeedChecks.Range(1, 5_000), watcher.Delivered.Select(r => r.RevocationSeq));
         Assert.Empty(FeedChecks.FindViolations(watcher.Frames, 0));
-        Assert.True(watcher.Frames.Count > 9, "no frame is larger than 64 KiB");
+        Assert.All(watcher.Frames, frame => Assert.InRange(frame.CalculateSize(), 0, 65_536));
+    }
+
+    /// <summary>Frames are encoded once, by hand: they must be what the generated code would have made of them.</summary>
+    [Fact]
+    public void An_encoded_frame_is_what_the_contract_says()
+    {
+        var entries = Enumerable.Range(1, 300).Select(i => new Revocation
+        {
+            RevocationSeq = i + 41,
+            Seq = 1L << i % 60,
+            Token = new RevokedToken { TokenHash = Google.Protobuf.ByteString.CopyFrom(TokenHash.Of($"{i}").ToArray()), Jti = new string('j', i % 40) },
+            Reason = new string('r', i),
+        }).ToList();
+        foreach (int count in new[] { 1, 2, 300 })
+        {
+            var made = new Frame { Events = new Events { FirstRevocationSeq = 42, LastRevocationSeq = 41 + count, Revocations = { entries.Take(count) } } };
+            var frame = WatchFrame.Of(42, entries.Take(count).Select(WatchFrame.Encode).ToArray());
+            Assert.Equal((42, 41 + count), (frame.First, frame.Last));
+            Assert.Equal(made, Frame.Parser.ParseFrom(frame.ToArray()));
+            Assert.Equal(made.CalculateSize(), frame.ToArray().Length);
+        }
+        var heartbeat = new Frame { Heartbeat = new Heartbeat { ThroughRevocationSeq = 7, HeadRevocationSeq = 9 } };
+        Assert.Equal(heartbeat, Frame.Parser.ParseFrom(WatchFrame.Of(heartbeat).ToArray()));
+    }
+
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(1_000, 9)]
+    [InlineData(0, 100)]
+    public async Task A_frame_is_no_larger_than_was_asked_for_unless_one_entry_alone_is(int maxFrameBytes, int mostEntries)
+    {
+        await using var introspector = await IntrospectorFixture.StartAsync();
+        await introspector.RevokeManyAsync(100);
+        await introspector.IntrospectAsync(introspector.Sign());
+        using var watcher = await introspector.WatchAsync(await introspector.EpochAsync(), maxFrameBytes: maxFrameBytes);
+        await watcher.UntilAsync(FrameCase.CaughtUp);
+        var events = watcher.Frames.Where(f => f.FrameCase == FrameCase.Events).ToList();
+        Assert.All(events, f => Assert.True(f.CalculateSize() <= maxFrameBytes || maxFrameBytes == 0 || f.Events.Revocations.Count == 1));
+        Assert.InRange(events.Max(f => f.Events.Revocations.Count), 1, Math.Max(mostEntries, 1) + 3);
+        Assert.Equal(FeedChecks.Range(1, 100), watcher.Delivered.Select(r => r.RevocationSeq));
     }
 
     [Fact]
