@@ -55,6 +55,12 @@ public sealed class RevocationSet
         }
     }
 
+    /// <summary>The same with a set that was built meanwhile, and which nobody writes to any more.</summary>
+    public void Become(RevocationSet fresh)
+    {
+        lock (_writing) _table = fresh._table;
+    }
+
     /// <summary>
     /// Forgets tokens that expired more than 24 h ago. What nobody asks about any more may stay until it is an eighth of the
     /// whole: forgetting copies what is kept.

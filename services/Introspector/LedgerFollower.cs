@@ -161,9 +161,10 @@ public sealed class LedgerFollower(
     private async Task LoadAsync(CancellationToken cancellationToken)
     {
         await ledger.RequireCurrentAsync(cancellationToken);
-        var snapshot = await ledger.ReadSnapshotAsync(cancellationToken);
+        var fresh = new RevocationSet();
+        var snapshot = await ledger.ReadSnapshotAsync(fresh.Apply, cancellationToken);
         if (snapshot.Unsound is { } why) throw _ended = new Refusal(Reason.LedgerNeedsRecovery, inner: new InvalidOperationException(why));
-        live.Replace(snapshot.Rows.Select(row => row.ToEntry()));
+        live.Become(fresh);
         ring.Begin(snapshot.Revision.RevocationSeq);
         TakeKeys(snapshot.Keys);
         (_epoch, _seq) = (snapshot.Revision.Epoch, snapshot.Revision.Seq);
@@ -178,7 +179,8 @@ public sealed class LedgerFollower(
     /// </summary>
     private async Task LoadNextEpochAsync(CancellationToken cancellationToken)
     {
-        var snapshot = await ledger.ReadSnapshotAsync(cancellationToken);
+        var rows = new List<RevocationEntry>();
+        var snapshot = await ledger.ReadSnapshotAsync(rows.Add, cancellationToken);
         if (snapshot.Unsound is not null || snapshot.Revision.Epoch == _epoch)
         {
             if (!_remembered) await RememberAsync(snapshot.Revision, cancellationToken);
@@ -186,7 +188,6 @@ public sealed class LedgerFollower(
         }
         if (!await ledger.ContinuesAsync(_epoch, cancellationToken)) return;        // another ledger's
 
-        var rows = snapshot.Rows.Select(row => row.ToEntry()).ToList();
         var known = rows.Where(e => e.TokenHash is not null).Select(e => e.TokenHash!.Value).ToHashSet();
         var knownJtis = rows.Where(e => e.Jti is not null).Select(e => e.Jti!).ToHashSet(StringComparer.Ordinal);
         var groups = rows.Where(e => e.Group is not null).ToDictionary(e => e.Group!.Value);
@@ -307,10 +308,12 @@ public sealed class LedgerFollower(
     /// </summary>
     private async Task RebuildAsync()
     {
-        var snapshot = await AskAsync(ledger.ReadSnapshotAsync, SnapshotDeadline, CancellationToken.None);
+        var fresh = new RevocationSet();
+        var snapshot = await AskAsync(deadline => ledger.ReadSnapshotAsync(fresh.Apply, deadline), SnapshotDeadline, CancellationToken.None);
         if (snapshot.Revision.Epoch != _epoch) throw End(Reason.LedgerEpochMismatch);
         if (snapshot.Unsound is not null) throw End(Reason.LedgerNeedsRecovery);
-        live.Replace(snapshot.Rows.Select(row => row.ToEntry()).Concat(_kept));
+        foreach (var entry in _kept) fresh.Apply(entry);
+        live.Become(fresh);
         clock.FollowWallClock();
         Log.ClockSetBack(log, live.Count, snapshot.Revision.RevocationSeq);
     }

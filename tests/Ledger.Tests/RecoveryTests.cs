@@ -199,7 +199,7 @@ public sealed class RecoveryTests
         await using var introspector = NpgsqlDataSource.Create(ledger.Database.Introspector);
         var reader = new LedgerReader(introspector);
         Assert.Contains(why, (await reader.PollAsync(default, CancellationToken.None)).Unsound, StringComparison.Ordinal);
-        Assert.Contains(why, (await reader.ReadSnapshotAsync(CancellationToken.None)).Unsound, StringComparison.Ordinal);
+        Assert.Contains(why, (await reader.ReadSnapshotAsync(_ => Assert.Fail("nothing may be read of it"), CancellationToken.None)).Unsound, StringComparison.Ordinal);
         Assert.Equal(Reason.LedgerNeedsRecovery, (await Assert.ThrowsAsync<Refusal>(() => reader.RequireSoundAsync(CancellationToken.None))).Reason);
 
         await new LedgerRecovery(ledger.Admin).RevokeAllAsync(audited: null, CancellationToken.None);
@@ -248,9 +248,8 @@ public sealed class RecoveryTests
         await RecordAsync(ledger, Acts.Block(Subject));
         await RecordAsync(ledger, Acts.Lift(Subject));
         await backup.RestoreAsync();
-        IReadOnlyList<RevocationEntry> known;
-        await using (var lost = NpgsqlDataSource.Create(backup.Lost))
-            known = [.. (await new LedgerReader(lost).ReadSnapshotAsync(CancellationToken.None)).Rows.Select(r => r.ToEntry())];
+        var known = new List<RevocationEntry>();
+        await using (var lost = NpgsqlDataSource.Create(backup.Lost)) await new LedgerReader(lost).ReadSnapshotAsync(known.Add, CancellationToken.None);
         await using var introspector = NpgsqlDataSource.Create(ledger.Database.Introspector);
         var follower = new LedgerReader(introspector);
         var epoch = await ledger.ScalarAsync<Guid>("SELECT epoch FROM ledger.head");
@@ -263,7 +262,8 @@ public sealed class RecoveryTests
         var report = await new LedgerRecovery(ledger.Admin).ReplayAsync(tail with { After = [tail.After[0]] }, false, false, CancellationToken.None);
 
         Assert.Equal(3, report.Remembered);
-        var now = (await follower.ReadSnapshotAsync(CancellationToken.None)).Rows;
+        var now = new List<RevocationEntry>();
+        await follower.ReadSnapshotAsync(now.Add, CancellationToken.None);
         Assert.Equal([one, two], now.Where(r => r.TokenHash is not null).Select(r => r.TokenHash!.Value));
         Assert.True(now.Single(r => r.Group == Mission).Blocked);
         Assert.False(now.Single(r => r.Group == Subject).Blocked);

@@ -13,8 +13,8 @@ public sealed record LedgerPoll(Revision Revision, long Beat, long KeysSeq, bool
     public string? Unsound { get; init; }
 }
 
-/// <summary>Everything that is dead at one revision, and the keys.</summary>
-public sealed record LedgerSnapshot(Revision Revision, IReadOnlyList<RevocationRow> Rows, IReadOnlyList<KeyRow> Keys)
+/// <summary>Of which revision a snapshot is, and the keys.</summary>
+public sealed record LedgerSnapshot(Revision Revision, IReadOnlyList<KeyRow> Keys)
 {
     /// <inheritdoc cref="LedgerPoll.Unsound"/>
     public string? Unsound { get; init; }
@@ -109,19 +109,20 @@ public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisp
     /// come in pages, each a statement of its own: however many there are, no database snapshot is held for long, which would slow the
     /// head for everybody (DESIGN "Scale"). A row up to the revision is committed and never changes, and it leaves only when nobody needs it.
     /// </summary>
-    public async Task<LedgerSnapshot> ReadSnapshotAsync(CancellationToken cancellationToken)
+    /// <param name="found">Told each of them, one at a time; those of a snapshot that is not completed are to be forgotten.</param>
+    public async Task<LedgerSnapshot> ReadSnapshotAsync(Action<RevocationEntry> found, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         var (revision, unsound, groups, keys) = await ReadHeadOfSnapshotAsync(connection, cancellationToken);
-        var rows = new List<RevocationRow>();
-        if (unsound is not null) return new LedgerSnapshot(revision, rows, keys) { Unsound = unsound };
+        if (unsound is not null) return new LedgerSnapshot(revision, keys) { Unsound = unsound };
 
         await using var page = new NpgsqlCommand($"""
-            SELECT revocation_seq, seq, revoked_at, NULL::text, token_hash, jti, expires_at, {(short)RevocationKind.Token}::smallint, NULL::bytea, true, 0::bigint
+            SELECT revocation_seq, seq, revoked_at, token_hash, jti, expires_at
               FROM ledger.revoked_tokens WHERE revocation_seq > $1 AND revocation_seq <= $2 ORDER BY revocation_seq LIMIT {SnapshotRows}
             """, connection)
         { Parameters = { new NpgsqlParameter<long>(), new NpgsqlParameter<long> { TypedValue = revision.RevocationSeq.Value } } };
         await page.PrepareAsync(cancellationToken);
+        var hash = new byte[TokenHash.Length];
         int group = 0, read;
         long after = 0;
         do
@@ -131,15 +132,31 @@ public sealed partial class LedgerReader(NpgsqlDataSource database) : IAsyncDisp
             await using var reader = await page.ExecuteReaderAsync(cancellationToken);
             for (; await reader.ReadAsync(cancellationToken); read++)
             {
-                var row = ReadRow(reader, 0);
-                for (; group < groups.Count && groups[group].RevocationSeq < row.RevocationSeq; group++) rows.Add(groups[group]);
-                rows.Add(row);
-                after = row.RevocationSeq.Value;
+                var entry = ReadTokenEntry(reader, hash);
+                for (; group < groups.Count && groups[group].RevocationSeq < entry.RevocationSeq; group++) found(groups[group].ToEntry());
+                found(entry);
+                after = entry.RevocationSeq.Value;
             }
         }
         while (read == SnapshotRows);
-        rows.AddRange(groups.Skip(group));
-        return new LedgerSnapshot(revision, rows, keys);
+        for (; group < groups.Count; group++) found(groups[group].ToEntry());
+        return new LedgerSnapshot(revision, keys);
+    }
+
+    /// <param name="hash">For the bytes of one, whose there may be a million.</param>
+    private static RevocationEntry ReadTokenEntry(NpgsqlDataReader reader, byte[] hash)
+    {
+        bool hasHash = !reader.IsDBNull(3);
+        if (hasHash) reader.GetBytes(3, 0, hash, 0, hash.Length);
+        return new RevocationEntry
+        {
+            RevocationSeq = new RevocationSeq(reader.GetInt64(0)),
+            Seq = new Seq(reader.GetInt64(1)),
+            RevokedAt = new DateTimeOffset(reader.GetDateTime(2)),
+            TokenHash = hasHash ? TokenHash.FromBytes(hash) : null,
+            Jti = reader.IsDBNull(4) ? null : reader.GetString(4),
+            ExpiresAt = new DateTimeOffset(reader.GetDateTime(5)),
+        };
     }
 
     private static async Task<(Revision Revision, string? Unsound, IReadOnlyList<RevocationRow> Groups, IReadOnlyList<KeyRow> Keys)> ReadHeadOfSnapshotAsync(
