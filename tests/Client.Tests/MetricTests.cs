@@ -8,6 +8,17 @@ namespace ClawBureau.Client.Tests;
 public sealed class MetricTests
 {
     [Fact]
+    public void Every_metric_of_the_library_stands_on_the_page_that_documents_them()
+    {
+        var page = File.ReadAllText(Path.Combine(SourceFolder(), "..", "..", "docs", "metrics.md"));
+        var instruments = typeof(ClientMetrics).GetFields().Select(field => field.GetValue(null)).OfType<Instrument>().ToList();
+        Assert.Equal(3, instruments.Count);
+        Assert.All(instruments, instrument => Assert.Contains($"| `{instrument.Name}` | {(instrument is Counter<long> ? "counter" : $"histogram, {instrument.Unit}")} |", page, StringComparison.Ordinal));
+
+        static string SourceFolder([System.Runtime.CompilerServices.CallerFilePath] string file = "") => Path.GetDirectoryName(file)!;
+    }
+
+    [Fact]
     public async Task Verifications_are_counted_by_how_they_were_decided_and_revocations_by_how_long_they_took()
     {
         var seen = new ConcurrentQueue<(string Name, double Value, string Tags)>();
