@@ -1,3 +1,6 @@
+using System.Security.Cryptography;
+using System.Text;
+
 namespace ClawBureau.Tokens.Tests;
 
 /// <summary>SECURITY.md D1 to D5: the header chooses neither algorithm nor key, and brings nothing along.</summary>
@@ -89,6 +92,33 @@ public sealed class HeaderAttackTests
         using var key = TestTokens.Key();
         TestTokens.Verify(TestTokens.Compact(header, TestTokens.Payload(), key), key);
     }
+
+    [Fact]
+    public void What_was_authenticated_with_the_public_key_as_a_shared_secret_is_refused_in_every_form_of_the_key()
+    {
+        using var key = TestTokens.Key();
+        byte[] der = [0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00, .. key.PublicKey]; // RFC 8410, section 10.1
+        byte[][] secrets =
+        [
+            key.PublicKey.ToArray(), der, Encoding.ASCII.GetBytes(PemEncoding.WriteString("PUBLIC KEY", der)), Encoding.ASCII.GetBytes(Base64UrlText.Encode(key.PublicKey)),
+            JsonWebKeys.Write([key.VerificationKey]),
+        ];
+        foreach (var secret in secrets)
+        {
+            foreach (var (algorithm, reason) in ((string, Reason)[])[("HS256", Reason.TokenUnsupportedAlg), ("EdDSA", Reason.TokenSignatureInvalid), ("Ed25519", Reason.TokenSignatureInvalid)])
+            {
+                var header = TestTokens.Header(key).Replace("EdDSA", algorithm, StringComparison.Ordinal);
+                var input = TestTokens.Compact(header, TestTokens.Payload(), key)[..^87];
+                var forged = $"{input}.{Base64UrlText.Encode(HMACSHA256.HashData(secret, Encoding.ASCII.GetBytes(input)))}";
+                Assert.Equal(reason, TestTokens.Refused(() => TestTokens.Verify(forged, key)).Reason);
+            }
+        }
+    }
+
+    [Fact]
+    public void Nothing_that_reads_or_verifies_a_token_can_open_a_connection() =>
+        // No trap for packets is as tight as having nothing to send them with.
+        Assert.DoesNotContain(typeof(TokenParser).Assembly.GetReferencedAssemblies(), assembly => assembly.Name!.StartsWith("System.Net", StringComparison.Ordinal));
 
     [Fact]
     public void No_published_JWS_vector_is_accepted_and_none_does_harm()
