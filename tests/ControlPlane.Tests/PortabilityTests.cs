@@ -174,6 +174,40 @@ public sealed class PortabilityTests
         await there.RefusesAsync(Reason.ImportAliasConflict, () => there.ImportAsync(chain.Owner, exported));      // became another one there
     }
 
+    [Theory]
+    [InlineData(RotationRole.Controller)]
+    [InlineData(RotationRole.Agent)]
+    public async Task What_is_blocked_or_dead_under_a_former_name_is_not_carried_past_it_by_a_bundle(RotationRole role)
+    {
+        await using var here = await ControlFixture.StartAsync();
+        await using var there = await ControlFixture.StartAsync();
+        var (chain, to) = (await here.ChainAsync(), await here.BoundAsync());
+        var (former, controller) = role == RotationRole.Controller ? (chain.Controller, to) : (chain.Agent, chain.Controller);
+        await here.RotateAsync(role, chain.Owner, former, to, role == RotationRole.Agent ? chain.Controller : null);
+        var exported = await here.ExportAsync(chain.Owner, controller);
+
+        await there.BindAsync(chain.Owner);
+        var kind = role == RotationRole.Controller ? Protos.Types.V1.GroupKind.Controller : Protos.Types.V1.GroupKind.Agent;
+        var group = new Protos.Revocation.V1.Group { Kind = kind, Value = former.Did };
+        await there.Revocation.BlockGroupAsync(new() { Group = group });
+        await there.RefusesAsync(Reason.GroupBlocked, () => there.ImportAsync(chain.Owner, exported));
+        var cut = (await there.Revocation.LiftBlockAsync(new() { Group = group })).Block.Cut.Seconds;
+        await there.ImportAsync(chain.Owner, exported);
+        var carried = Convert.ToHexString(GroupKey.Of((RevocationKind)kind, "", to.Did).Hash);
+        Assert.Equal(cut, await there.ScalarAsync<long>($"SELECT cut FROM ledger.blocked_groups WHERE group_key = decode('{carried}', 'hex')"));
+    }
+
+    [Fact]
+    public async Task A_bundle_holds_the_names_of_its_controller_and_of_no_other_of_the_owner_s()
+    {
+        await using var control = await ControlFixture.StartAsync();
+        var (chain, second, renamed) = (await control.ChainAsync(), await control.BoundAsync(), await control.BoundAsync());
+        await control.RegisterAsync(chain.Owner, second);
+        await control.RotateAsync(RotationRole.Controller, chain.Owner, second, renamed);
+        Assert.DoesNotContain(renamed.Did, (await control.ExportAsync(chain.Owner, chain.Controller)).BundleJson.ToStringUtf8(), StringComparison.Ordinal);
+        Assert.Contains(second.Did, (await control.ExportAsync(chain.Owner, renamed)).BundleJson.ToStringUtf8(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Only_issuers_that_were_configured_are_believed()
     {

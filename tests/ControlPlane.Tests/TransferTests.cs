@@ -37,6 +37,7 @@ public sealed class TransferTests
             await control.ChallengeAsync(ControlPurpose.RegisterAgent, chain.Owner, chain.Controller, other),
             await control.ChallengeAsync(ControlPurpose.UpdateSensitivePolicy, chain.Owner, chain.Controller),
             await control.ChallengeAsync(ControlPurpose.ConfirmRotation, chain.Owner, also: r => (r.RotationRole, r.FromDid, r.ToDid) = (RotationRole.Controller, chain.Controller.Did, other.Did)),
+            await control.ChallengeAsync(ControlPurpose.ExportIdentity, chain.Owner, chain.Controller),
         };
         await control.RequestTransferAsync(chain.Owner, chain.Controller, target);
 
@@ -49,6 +50,7 @@ public sealed class TransferTests
         await control.RefusesAsync(Reason.ControllerTransferFrozen, () => control.Controllers.RegisterAgentAsync(new() { OwnerDid = chain.Owner.Did, ControllerDid = chain.Controller.Did, AgentDid = other.Did, ChallengeId = early[0].ChallengeId, SignatureB64U = chain.Owner.Sign(early[0].Message) }).ResponseAsync);
         await control.RefusesAsync(Reason.ControllerTransferFrozen, () => control.Controllers.UpdateSensitivePolicyAsync(new() { OwnerDid = chain.Owner.Did, ControllerDid = chain.Controller.Did, ChallengeId = early[1].ChallengeId, SignatureB64U = chain.Owner.Sign(early[1].Message) }).ResponseAsync);
         await control.RefusesAsync(Reason.ControllerTransferFrozen, () => control.Controllers.ConfirmRotationAsync(new() { OwnerDid = chain.Owner.Did, RotationRole = RotationRole.Controller, FromDid = chain.Controller.Did, ToDid = other.Did, ChallengeId = early[2].ChallengeId, SignatureB64U = chain.Owner.Sign(early[2].Message) }).ResponseAsync);
+        await control.RefusesAsync(Reason.ControllerTransferFrozen, () => control.Portability.ExportIdentityAsync(new() { OwnerDid = chain.Owner.Did, ControllerDid = chain.Controller.Did, ChallengeId = early[3].ChallengeId, SignatureB64U = chain.Owner.Sign(early[3].Message), BundleVersion = BundleVersion.Ed25519 }).ResponseAsync);
     }
 
     [Fact]

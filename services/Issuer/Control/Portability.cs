@@ -173,8 +173,14 @@ internal sealed class Portability(ControlLedger ledger, LedgerReads reads, Contr
             Imports = [import],
             MustNotBeBlocked =
             [
-                .. agents.Select(agent => agent.AgentDid).Append(controllerDid).Append(order.OwnerDid)
+                .. agents.Select(agent => agent.AgentDid).Concat(aliases.Select(alias => alias.FromDid)).Append(controllerDid).Append(order.OwnerDid)
                     .Distinct(StringComparer.Ordinal).SelectMany(did => ChainGroups.OfDid(did, order.OwnerDid)),
+            ],
+            // As with rotating here: what is dead under a former name does not come back under the one that a bundle gives it.
+            Cuts =
+            [
+                .. aliases.SelectMany(alias => ChainGroups.OfDid(alias.ToDid, order.OwnerDid).Zip(ChainGroups.OfDid(alias.FromDid, order.OwnerDid), (to, from) => new CutOrder(to, from)))
+                    .DistinctBy(cut => cut.Group),
             ],
         };
         return Decision<ImportAnswer>.Record(act, outcome => new(bundle.BundleHash, controllerDid, outcome));
