@@ -17,6 +17,9 @@ internal sealed class AppliedWait(Connection introspector)
     /// <summary>For the answer to arrive after the wait itself.</summary>
     private static readonly TimeSpan Margin = TimeSpan.FromSeconds(2);
 
+    /// <summary>After this long all are asked again: a process may follow one Introspector and have told another what it applied.</summary>
+    private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(200);
+
     private readonly Option<TimeSpan?> _wait = new("--wait")
     {
         Description = "Wait so long at most, such as 5s, until every follower has it, and say who has and who has not.",
@@ -34,21 +37,29 @@ internal sealed class AppliedWait(Connection introspector)
     {
         if (parsed.GetValue(_wait) is not { } atMost || revision is null) return null;
         var began = TimeProvider.System.GetTimestamp();
-        var answers = await introspector.CallEachAsync(parsed, channel => new FeedService.FeedServiceClient(channel.Calls).ReadIndexAsync(
-            new ReadIndexRequest { AwaitApplied = revision, WaitAtMost = Duration.FromTimeSpan(atMost) },
-            new CallOptions(deadline: DateTime.UtcNow + atMost + Margin, cancellationToken: cancellationToken)).ResponseAsync);
-
-        var silent = answers.Where(a => a.Answer is null).Select(a => $"{a.Address}").ToList();
-        if (silent.Count > 0)
+        IReadOnlyList<string> silent;
+        IReadOnlyList<FollowerReceipt> followers;
+        while (true)
         {
-            // Who followed it is not known, but no lease that it gave outlives this.
             var left = atMost - TimeProvider.System.GetElapsedTime(began);
-            if (left > TimeSpan.Zero) await Task.Delay(left, cancellationToken);
+            var turn = left < Turn ? left > TimeSpan.Zero ? left : TimeSpan.FromMilliseconds(1) : Turn;
+            var answers = await introspector.CallEachAsync(parsed, channel => new FeedService.FeedServiceClient(channel.Calls).ReadIndexAsync(
+                new ReadIndexRequest { AwaitApplied = revision, WaitAtMost = Duration.FromTimeSpan(turn) },
+                new CallOptions(deadline: DateTime.UtcNow + turn + Margin, cancellationToken: cancellationToken)).ResponseAsync);
+            silent = [.. answers.Where(a => a.Answer is null).Select(a => $"{a.Address}")];
+            // A process may be known to several: what counts is the larger number.
+            followers = [.. answers.SelectMany(a => a.Answer?.Followers ?? []).GroupBy(f => f.FollowerId)
+                .Select(same => same.OrderByDescending(f => Has(f, revision)).ThenByDescending(f => f.LeaseLeft.ToTimeSpan()).First())
+                .OrderBy(f => f.Identity, StringComparer.Ordinal)];
+            if (silent.Count > 0)
+            {
+                // Who followed it is not known, also where it is back in a moment, but no lease that it gave outlives this.
+                left = atMost - TimeProvider.System.GetElapsedTime(began);
+                if (left > TimeSpan.Zero) await Task.Delay(left, cancellationToken);
+                break;
+            }
+            if (left <= turn || followers.All(f => Has(f, revision) || f.LeaseLeft.ToTimeSpan() <= TimeSpan.Zero)) break;
         }
-        // A process that changed its replica is known to both: what counts is the larger number.
-        var followers = answers.SelectMany(a => a.Answer?.Followers ?? []).GroupBy(f => f.FollowerId)
-            .Select(same => same.OrderByDescending(f => Has(f, revision)).ThenByDescending(f => f.LeaseLeft.ToTimeSpan()).First())
-            .OrderBy(f => f.Identity, StringComparer.Ordinal).ToList();
         return new AppliedReport(
             [.. followers.Where(f => Has(f, revision))],
             [.. followers.Where(f => !Has(f, revision) && f.LeaseLeft.ToTimeSpan() > TimeSpan.Zero)],

@@ -19,7 +19,6 @@ public sealed class LedgerFollower(
     private static readonly TimeSpan SnapshotDeadline = TimeSpan.FromSeconds(60);      // each page of it has a shorter one
     private static readonly TimeSpan DropEvery = TimeSpan.FromMinutes(1);
     private const int RememberedAtOnce = 4096;
-    private const int MostTurnsGiven = 8;
     private readonly Lock _lock = new();
     private ReadWaiters? _underWay;         // locked: whom the read under way answers; null while there is none
     private ReadWaiters? _next;             // locked: those who arrived since it began
@@ -250,24 +249,6 @@ public sealed class LedgerFollower(
             lock (_lock) _underWay = null;          // before the answers: nobody joins what is answered
             if (failure is null) asked.Answer(reading);
             else asked.Fail(failure);
-            await LetMoreComeAsync();
-        }
-    }
-
-    /// <summary>
-    /// On a busy process the answers, and calls that have arrived but not come this far, go before the next read, and share it: a read costs
-    /// as much for one as for many. On an idle one this costs next to nothing, and there is no timer in it.
-    /// </summary>
-    private async ValueTask LetMoreComeAsync()
-    {
-        int before = -1;
-        for (int turn = 0; turn < MostTurnsGiven; turn++)
-        {
-            int now;
-            lock (_lock) now = _next?.Count ?? 0;
-            if (now == before) return;
-            before = now;
-            await Task.Yield();         // behind everything that the thread pool has to do
         }
     }
 

@@ -10,9 +10,6 @@ internal sealed class ReadWaiters
     private readonly List<TaskCompletionSource<Reading>> _groups = [];
     private int _inLast = GroupSize;
 
-    /// <summary>Those who wait. Callers hold the lock that says which read is next.</summary>
-    public int Count => _groups.Count * GroupSize - (GroupSize - _inLast);
-
     /// <summary>Adds one; not after <see cref="Answer"/> or <see cref="Fail"/>. Callers hold the lock that says which read is next.</summary>
     public Task<Reading> Join()
     {
