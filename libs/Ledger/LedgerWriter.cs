@@ -20,7 +20,8 @@ public sealed class LedgerWriter : BackgroundService
     private readonly LedgerOptions _options;
     private readonly ILogger<LedgerWriter> _log;
     private readonly ActQueue _queue;                                   // locked by itself
-    private readonly SemaphoreSlim _arrived = new(0, 1);
+    private readonly SemaphoreSlim _arrived = new(0);
+    private bool _idle;                                                 // locked by _queue: the loop waits to be woken, once
     private NpgsqlConnection? _connection;                              // owned by the loop
     private bool _warned;                                               // set by the connection's notices, read by the loop after a batch
     private readonly Lock _knowledge = new();
@@ -84,12 +85,14 @@ public sealed class LedgerWriter : BackgroundService
     private Task<ActOutcome> QueueAsync(Act act, CancellationToken cancellationToken)
     {
         var pending = new PendingAct(act);
+        bool wakes;
         lock (_queue)
         {
             if (_stopped) throw new Refusal(Reason.LedgerUnavailable);
             if (!_queue.TryAdd(pending)) throw new Refusal(Reason.LedgerOverloaded);
+            (wakes, _idle) = (_idle, false);
         }
-        Wake();
+        if (wakes) _arrived.Release();
         return pending.Answer.WaitAsync(cancellationToken);
     }
 
@@ -122,7 +125,11 @@ public sealed class LedgerWriter : BackgroundService
             while (true)
             {
                 List<PendingAct> batch;
-                lock (_queue) batch = _queue.Take(_options.BatchSize);
+                lock (_queue)
+                {
+                    batch = _queue.Take(_options.BatchSize);
+                    _idle = batch.Count == 0;
+                }
                 if (batch.Count > 0) await WriteAsync(batch);
                 else if (stoppingToken.IsCancellationRequested) break;      // drained: what was accepted was written
                 else await WaitForWorkAsync(stoppingToken);
@@ -190,18 +197,6 @@ public sealed class LedgerWriter : BackgroundService
         catch (OperationCanceledException)
         {
             // The loop drains the queue once more and ends.
-        }
-    }
-
-    private void Wake()
-    {
-        try
-        {
-            _arrived.Release();
-        }
-        catch (SemaphoreFullException)
-        {
-            // The loop is already due to look.
         }
     }
 

@@ -23,13 +23,17 @@ internal static class Mapping
     private const int MostJti = 128;
     private const int MostIdempotencyKey = 128;
 
-    public static MintOrder ToOrder(IssueTokenRequest request, Caller caller, CallCorrelation call) => new(
-        ToTokenRequest(request),
-        request.Lane == Wire.TokenLane.Canonical ? TokenLane.Canonical : TokenLane.Legacy,
-        caller.Name,
-        ToCorrelation(request.Correlation, call, request.HasMissionId ? request.MissionId : "", request.HasRunId ? request.RunId : ""),
-        ToIdempotencyKey(request.IdempotencyKey),
-        HashOf(request));
+    public static MintOrder ToOrder(IssueTokenRequest request, Caller caller, CallCorrelation call)
+    {
+        var idempotencyKey = ToIdempotencyKey(request.IdempotencyKey);
+        return new MintOrder(
+            ToTokenRequest(request),
+            request.Lane == Wire.TokenLane.Canonical ? TokenLane.Canonical : TokenLane.Legacy,
+            caller.Name,
+            ToCorrelation(request.Correlation, call, request.HasMissionId ? request.MissionId : "", request.HasRunId ? request.RunId : ""),
+            idempotencyKey,
+            idempotencyKey is null ? [] : HashOf(request));
+    }
 
     private static TokenRequest ToTokenRequest(IssueTokenRequest r) => new()
     {

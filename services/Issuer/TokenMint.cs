@@ -6,6 +6,7 @@ using ClawBureau.Tokens;
 namespace ClawBureau.Issuer;
 
 /// <summary>What is asked of the mint: a grant's wording, its lane, and what ties the request to its caller.</summary>
+/// <param name="RequestHash">Of what is asked for; empty without an idempotency key.</param>
 public sealed record MintOrder(TokenRequest Request, TokenLane Lane, string Caller, Correlation Correlation, string? IdempotencyKey, byte[] RequestHash)
 {
     /// <summary>Judges the grant by the control plane; the canonical lane has one always. Null: the grant stands by itself.</summary>

@@ -29,7 +29,7 @@ public sealed class IssuerFixture : IAsyncDisposable
     public IssuanceService.IssuanceServiceClient Issuance => new(Process.Channel().Calls);
     public RevocationService.RevocationServiceClient Revocation => new(Process.Channel().Calls);
 
-    public static async Task<IssuerFixture> StartAsync(IReadOnlyDictionary<string, string?>? settings = null, bool behindWire = false)
+    public static async Task<IssuerFixture> StartAsync(IReadOnlyDictionary<string, string?>? settings = null, bool behindWire = false, Action<IServiceCollection>? add = null)
     {
         var database = await TestDatabases.CreateAsync();
         var wire = behindWire ? new PostgresProxy(database.Issuer) : null;
@@ -40,7 +40,11 @@ public sealed class IssuerFixture : IAsyncDisposable
             ["SCOPE_ALLOWED_SCOPE_PREFIXES"] = "proxy:,clawproxy:,control:",
         };
         foreach (var (name, value) in settings ?? new Dictionary<string, string?>()) all[name] = value;
-        var process = await TestProcess.StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), all);
+        var process = await TestProcess.StartAsync("issuer", services =>
+        {
+            services.AddIssuer();
+            add?.Invoke(services);
+        }, a => a.MapIssuer(), all);
         var fixture = new IssuerFixture(database, wire, process, all);
         await fixture.WaitUntilReadyAsync();
         return fixture;
