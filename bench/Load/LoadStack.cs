@@ -53,6 +53,9 @@ internal sealed class LoadStack : IAsyncDisposable
         return channel;
     }
 
+    /// <summary>CPU of the database server and its sessions so far; null where the system does not tell, or the server is not the stack's own.</summary>
+    public TimeSpan? DatabaseCpu() => Stack.Postgres is LocalPostgres { ProcessId: var id } ? ProcessTree.CpuOf(id) : null;
+
     public void Close(PeerChannel channel)
     {
         lock (_channels) _channels.Remove(channel);

@@ -10,4 +10,8 @@ namespace ClawBureau.Load;
 /// <param name="Discarded">Rounds that were thrown out and repeated because the hypervisor took CPU away.</param>
 /// <param name="Stolen">Rounds that count although it did: there were too many to repeat them all.</param>
 public sealed record Row(
-    string Name, double PerSecond, double P50Ms, double P99Ms, double? CpuUs, double? ClientCpuUs, string? Baseline, double? Ratio, double? CpuRatio, int Discarded, int Stolen);
+    string Name, double PerSecond, double P50Ms, double P99Ms, double? CpuUs, double? ClientCpuUs, string? Baseline, double? Ratio, double? CpuRatio, int Discarded, int Stolen)
+{
+    /// <summary>CPU per operation of the database server, whoever it worked for meanwhile; null where it has no part or the system does not tell.</summary>
+    public double? DatabaseCpuUs { get; init; }
+}

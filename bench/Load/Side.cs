@@ -9,10 +9,13 @@ namespace ClawBureau.Load;
 /// <param name="IsElsewhere">True where the work is done by processes whose CPU is not measured.</param>
 internal sealed record Side(string Name, Func<int, ValueTask<int>> Operation, int Clients, Process? Server, bool IsElsewhere = false)
 {
+    /// <summary>CPU of the database server so far, whoever it worked for; null: it has no part in this.</summary>
+    public Func<TimeSpan?>? Database { get; init; }
+
     /// <summary>Runs closed loops for that long.</summary>
     public async Task<Sample> RunAsync(TimeSpan duration, CancellationToken cancellationToken)
     {
-        var (server, client) = (ServerCpu(), ClientCpu());
+        var (server, client, database) = (ServerCpu(), ClientCpu(), Database?.Invoke());
         long began = Stopwatch.GetTimestamp();
         long until = began + (long)(duration.TotalSeconds * Stopwatch.Frequency);
         var workers = await Task.WhenAll(Enumerable.Range(0, Clients).Select(worker => Task.Run(async () =>
@@ -33,7 +36,8 @@ internal sealed record Side(string Name, Func<int, ValueTask<int>> Operation, in
         cancellationToken.ThrowIfCancellationRequested();
         return new Sample(
             workers.Sum(worker => worker.Done), Stopwatch.GetElapsedTime(began),
-            Server is null ? TimeSpan.FromTicks(workers.Sum(worker => worker.Cpu.Ticks)) : ServerCpu() - server, ClientCpu() - client, [.. workers.SelectMany(worker => worker.Latencies)]);
+            Server is null ? TimeSpan.FromTicks(workers.Sum(worker => worker.Cpu.Ticks)) : ServerCpu() - server, ClientCpu() - client, [.. workers.SelectMany(worker => worker.Latencies)])
+        { DatabaseCpu = Database?.Invoke() - database };
     }
 
     private TimeSpan ServerCpu()
@@ -49,5 +53,8 @@ internal sealed record Side(string Name, Func<int, ValueTask<int>> Operation, in
 /// <summary>What a side did in one round.</summary>
 internal sealed record Sample(long Operations, TimeSpan Elapsed, TimeSpan ServerCpu, TimeSpan ClientCpu, IReadOnlyList<long> Latencies)
 {
+    /// <summary>Null where it is not told.</summary>
+    public TimeSpan? DatabaseCpu { get; init; }
+
     public double PerSecond => Operations / Elapsed.TotalSeconds;
 }

@@ -24,14 +24,14 @@ internal static class BenchVerb
             var rows = new List<Row>();
             int failures = 0;
             Console.Out.WriteLine(LoadRun.DescribeMachine());
-            Console.Out.WriteLine($"{"",-52} {"per s",11} {"p50 ms",9} {"p99 ms",9} {"server us",10} {"client us",10} {"ratio",7} {"cpu",7}  against");
+            Console.Out.WriteLine($"{"",-52} {"per s",11} {"p50 ms",9} {"p99 ms",9} {"server us",10} {"client us",10} {"db us",8} {"ratio",7} {"cpu",7}  against");
             await LoadRun.RunAsync(
                 new LoadOptions { Names = chosen, Duration = TimeSpan.FromSeconds(parsed.GetValue(seconds)), Clients = parsed.GetValue(clients) },
                 Console.Error.WriteLine,
                 measured =>
                 {
                     rows.AddRange(measured);
-                    foreach (var row in measured) Console.Out.WriteLine($"{row.Name,-52} {Number(row.PerSecond, 0),11} {Number(row.P50Ms, 3),9} {Number(row.P99Ms, 3),9} {Number(row.CpuUs, 1),10} {Number(row.ClientCpuUs, 1),10} {Number(row.Ratio, 2),7} {Number(row.CpuRatio, 2),7}  {row.Baseline}");
+                    foreach (var row in measured) Console.Out.WriteLine($"{row.Name,-52} {Number(row.PerSecond, 0),11} {Number(row.P50Ms, 3),9} {Number(row.P99Ms, 3),9} {Number(row.CpuUs, 1),10} {Number(row.ClientCpuUs, 1),10} {Number(row.DatabaseCpuUs, 1),8} {Number(row.Ratio, 2),7} {Number(row.CpuRatio, 2),7}  {row.Baseline}");
                 },
                 (name, e) =>
                 {

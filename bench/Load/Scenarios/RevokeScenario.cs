@@ -31,9 +31,9 @@ internal static class RevokeScenario
         var clients = Enumerable.Range(0, options.Clients).Select(client => new RevocationService.RevocationServiceClient(connect(client))).ToArray();
         measured(await new Comparison(options, report).RunAsync(
             [
-                new Side($"revoke, {BatchSize} a call, c={Math.Min(Clients, options.Clients)}", client => RevokeAsync(client, BatchSize), Math.Min(Clients, options.Clients), stack.Stack.Issuer.Process),
-                new Side($"revoke one a call c={options.Clients}", client => RevokeAsync(client, 1), options.Clients, stack.Stack.Issuer.Process),
-                new Side($"the same rows in raw SQL, {BatchSize} a transaction", _ => InsertAsync(database), 1, null, IsElsewhere: true),
+                new Side($"revoke, {BatchSize} a call, c={Math.Min(Clients, options.Clients)}", client => RevokeAsync(client, BatchSize), Math.Min(Clients, options.Clients), stack.Stack.Issuer.Process) { Database = stack.DatabaseCpu },
+                new Side($"revoke one a call c={options.Clients}", client => RevokeAsync(client, 1), options.Clients, stack.Stack.Issuer.Process) { Database = stack.DatabaseCpu },
+                new Side($"the same rows in raw SQL, {BatchSize} a transaction", _ => InsertAsync(database), 1, null, IsElsewhere: true) { Database = stack.DatabaseCpu },
             ], hasBaseline: true, cancellationToken));
         await using var drop = database.CreateCommand("DROP SCHEMA bench CASCADE");
         await drop.ExecuteNonQueryAsync(cancellationToken);
