@@ -36,7 +36,7 @@ internal static partial class Log
     [LoggerMessage(EventId = 215, EventName = "keys.snapshot_made", Level = LogLevel.Information, Message = "Key transparency snapshot {SnapshotId} is number {Number}")]
     public static partial void SnapshotMade(ILogger logger, string snapshotId, long number);
 
-    [LoggerMessage(EventId = 230, EventName = "policy.in_force", Level = LogLevel.Information, Message = "Policy version {Version} judges, from {Source}")]
+    [LoggerMessage(EventId = 250, EventName = "policy.in_force", Level = LogLevel.Information, Message = "Policy version {Version} judges, from {Source}")]
     public static partial void PolicyInForce(ILogger logger, string version, string source);
 
     [LoggerMessage(EventId = 220, EventName = "ledger.away", Level = LogLevel.Warning, Message = "The ledger cannot be used: {Error}")]
