@@ -24,11 +24,14 @@ public sealed class FreshnessTests
         var log = new FreshnessLog();
         using var revoked = new CancellationTokenSource(TimeSpan.FromSeconds(60));
 
+        // As many answers between two revocations, whoever is faster here: some have to find a token active.
+        using var answered = new SemaphoreSlim(0);
         int next = -1;
         var revoking = Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
         {
             while (Interlocked.Increment(ref next) is var token && token < tokens.Length)
             {
+                for (int i = 0; i < 5; i++) Assert.True(await answered.WaitAsync(TimeSpan.FromSeconds(30)));
                 await introspector.RevokeAsync(tokens[token]);
                 log.Revoked(token);
             }
@@ -44,6 +47,7 @@ public sealed class FreshnessTests
                 var answer = await replicas[(asker + i) % 2].IntrospectTokenAsync(new IntrospectTokenRequest { Token = tokens[token].Compact });
                 Assert.True(answer.Active || answer.Revoked);
                 log.Answered(token, started, answer.Active);
+                answered.Release();
             }
         })));
         await revoking;
