@@ -38,6 +38,12 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
     // Issuers sign up to 2 s ahead of the database's clock, and what they signed last may be among what was lost.
     private const int ClockSkew = 2;
 
+    // And date a token a second after a cut that lies at most 10 s ahead of them (decision 0005): a lost one may lie that far ahead.
+    private const int MostAhead = ClockSkew + 11;
+
+    // Until the cut of everything lies no further ahead than Issuers put up with; both clocks count in whole seconds.
+    private static readonly TimeSpan UntilCutIsTaken = TimeSpan.FromSeconds(MostAhead - 10 + 1);
+
     // Longer than any token whose revocation is all that is left of it.
     private static readonly TimeSpan KeepUnknown = TimeSpan.FromDays(366);
 
@@ -97,7 +103,7 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
         return new BroughtBack(epoch, replay.Seq, replay.RevocationSeq, replay.Replayed, replay.NotReapplied);
     }, revokeAll: false, cancellationToken);
 
-    /// <summary>Recovers without what the audit log has: nothing issued so far is valid any more.</summary>
+    /// <summary>Recovers without what the audit log has: nothing issued so far is valid any more, and new tokens can be had when it returns.</summary>
     /// <param name="audited">The epoch that the audit log is in, which the new one then continues for it too; null: nobody could say.</param>
     public Task<RecoveryReport> RevokeAllAsync(Guid? audited, CancellationToken cancellationToken) => RunAsync(async (connection, state) =>
     {
@@ -134,7 +140,7 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
                    max_iat = greatest(max_iat, ceil(extract(epoch FROM clock_timestamp()))::bigint + $3),
                    system_identifier = (SELECT c.system_identifier FROM pg_control_system() c),
                    timeline = ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
-            """, cancellationToken, epoch, ControlSeqStride, (long)ClockSkew);
+            """, cancellationToken, epoch, ControlSeqStride, (long)(revokeAll ? MostAhead : ClockSkew));
         await ContinueAsync(connection, epoch, lastEpoch, last, revokeAll, cancellationToken);
 
         var (remembered, again) = await ReadRememberedAsync(connection, state.Epoch, lastRevocation, cancellationToken);     // 3
@@ -149,6 +155,8 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
         await ExecuteAsync(connection, "DELETE FROM ledger.remembered", cancellationToken);
         await ExecuteAsync(connection, "DELETE FROM ledger.seen", cancellationToken);
         await transaction.CommitAsync(cancellationToken);
+        // It is done, whoever does not wait for it.
+        if (revokeAll) await Task.Delay(UntilCutIsTaken, TimeProvider.System, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         return new RecoveryReport(epoch, lastEpoch, last, replayed, notReapplied, remembered, lost, revokeAll);
     }
 
