@@ -190,10 +190,12 @@ public sealed class LedgerFollower(
         var known = rows.Where(e => e.TokenHash is not null).Select(e => e.TokenHash!.Value).ToHashSet();
         var knownJtis = rows.Where(e => e.Jti is not null).Select(e => e.Jti!).ToHashSet(StringComparer.Ordinal);
         var groups = rows.Where(e => e.Group is not null).ToDictionary(e => e.Group!.Value);
-        _kept = live.ReadAll()
-            .Where(e => e.RevocationSeq > _restoredTo && (e.Group is { } group
+        // What it lost now, and what it had lost before an earlier recovery: the feed has passed the number that was given to that.
+        _kept = live.ReadAll().Where(e => e.RevocationSeq > _restoredTo)
+            .Concat(_kept.Where(e => e.RevocationSeq <= _restoredTo))
+            .Where(e => e.Group is { } group
                 ? !groups.TryGetValue(group, out var now) || DeniesMore(e, now)
-                : !(e.TokenHash is { } hash && known.Contains(hash)) && !(e.Jti is { } jti && knownJtis.Contains(jti)) && (e.ExpiresAt is not { } end || end > clock.UtcNow)))
+                : !(e.TokenHash is { } hash && known.Contains(hash)) && !(e.Jti is { } jti && knownJtis.Contains(jti)) && (e.ExpiresAt is not { } end || end > clock.UtcNow))
             .Select(e => e with { RevocationSeq = snapshot.Revision.RevocationSeq, Seq = snapshot.Revision.Seq })
             .ToList();
         if (_kept.Count > 0) Log.Kept(log, _kept.Count);

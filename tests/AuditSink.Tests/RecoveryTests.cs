@@ -119,6 +119,15 @@ public sealed class RecoveryTests
         Assert.True((await suite.IntrospectAsync(token)).Revoked);
         Assert.Contains(token.TokenHash, await suite.SnapshotAsync());
         Assert.Contains(suite.Introspectors[0].Logs, line => line.Contains("ledger.kept", StringComparison.Ordinal));
+
+        // Nor at the next recovery, when the feed has gone past where it was taken over.
+        await suite.RevokeAsync(await suite.IssueAsync());
+        await suite.RevokeAsync(await suite.IssueAsync());
+        await suite.WaitUntilServedAsync();
+        await RelayTests.WaitUntilRelayedAsync(suite.Audit, suite.Ledger);
+        await suite.RecoverAsync();
+        await suite.WaitUntilServedAsync();
+        Assert.True((await suite.IntrospectAsync(token)).Revoked);
         await wire.DisposeAsync();
     }
 
