@@ -19,40 +19,8 @@ public sealed class FreshnessTests
     {
         await using var introspector = await IntrospectorFixture.StartAsync();
         var second = await introspector.AddReplicaAsync();
-        IntrospectionService.IntrospectionServiceClient[] replicas = [introspector.Introspection, new(second.Channel().Calls)];
-        var tokens = Enumerable.Range(0, 300).Select(_ => introspector.Sign()).ToArray();
-        var log = new FreshnessLog();
-        using var revoked = new CancellationTokenSource(TimeSpan.FromSeconds(60));
 
-        // As many answers between two revocations, whoever is faster here: some have to find a token active.
-        using var answered = new SemaphoreSlim(0);
-        int next = -1;
-        var revoking = Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
-        {
-            while (Interlocked.Increment(ref next) is var token && token < tokens.Length)
-            {
-                for (int i = 0; i < 5; i++) Assert.True(await answered.WaitAsync(TimeSpan.FromSeconds(30)));
-                await introspector.RevokeAsync(tokens[token]);
-                log.Revoked(token);
-            }
-        })));
-        var asking = Task.WhenAll(Enumerable.Range(0, 32).Select(asker => Task.Run(async () =>
-        {
-            var random = new Random(asker);
-            // Around the token that is being revoked: just before, just after, long after; and on after the last one.
-            for (int i = 0; i < 150 || !revoked.IsCancellationRequested; i++)
-            {
-                int token = Math.Clamp(Volatile.Read(ref next) + random.Next(-40, 20), 0, tokens.Length - 1);
-                long started = FreshnessLog.Now();
-                var answer = await replicas[(asker + i) % 2].IntrospectTokenAsync(new IntrospectTokenRequest { Token = tokens[token].Compact });
-                Assert.True(answer.Active || answer.Revoked);
-                log.Answered(token, started, answer.Active);
-                answered.Release();
-            }
-        })));
-        await revoking;
-        await revoked.CancelAsync();
-        await asking;
+        var log = await FreshnessLoad.RunAsync(introspector, [introspector.Introspection, new(second.Channel().Calls)], tokens: 300, askers: 32, asked: 150);
 
         Assert.Empty(log.FindViolations());
         Assert.True(log.Answers >= 4_800, $"{log.Answers} answers");

@@ -58,39 +58,8 @@ public sealed class RelayTests
         await using var introspector = await IntrospectorFixture.StartAsync();
         var near = await introspector.AddRelayAsync();
         var far = await introspector.AddRelayAsync(near);
-        IntrospectionService.IntrospectionServiceClient[] replicas = [introspector.Introspection, Introspection(near), Introspection(far)];
-        var tokens = Enumerable.Range(0, 200).Select(_ => introspector.Sign()).ToArray();
-        var log = new FreshnessLog();
-        using var revoked = new CancellationTokenSource();
 
-        // As many answers between two revocations, whoever is faster here: some have to find a token active.
-        using var answered = new SemaphoreSlim(0);
-        int next = -1;
-        var revoking = Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
-        {
-            while (Interlocked.Increment(ref next) is var token && token < tokens.Length)
-            {
-                for (int i = 0; i < 5; i++) Assert.True(await answered.WaitAsync(TimeSpan.FromSeconds(30)));
-                await introspector.RevokeAsync(tokens[token]);
-                log.Revoked(token);
-            }
-        })));
-        var asking = Task.WhenAll(Enumerable.Range(0, 24).Select(asker => Task.Run(async () =>
-        {
-            var random = new Random(asker);
-            for (int i = 0; i < 120 || !revoked.IsCancellationRequested; i++)
-            {
-                int token = Math.Clamp(Volatile.Read(ref next) + random.Next(-40, 20), 0, tokens.Length - 1);
-                long started = FreshnessLog.Now();
-                var answer = await replicas[(asker + i) % 3].IntrospectTokenAsync(new IntrospectTokenRequest { Token = tokens[token].Compact });
-                Assert.True(answer.Active || answer.Revoked);
-                log.Answered(token, started, answer.Active);
-                answered.Release();
-            }
-        })));
-        await revoking;
-        await revoked.CancelAsync();
-        await asking;
+        var log = await FreshnessLoad.RunAsync(introspector, [introspector.Introspection, Introspection(near), Introspection(far)], tokens: 200, askers: 24, asked: 120);
 
         Assert.Empty(log.FindViolations());
         Assert.True(log.AnswersAfterRevoke > 500, $"only {log.AnswersAfterRevoke} answers prove anything");
