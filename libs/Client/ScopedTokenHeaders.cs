@@ -12,7 +12,7 @@ public static class ScopedTokenHeaders
 
     /// <param name="read">Every value of a header; empty where there is none.</param>
     /// <returns>Null: the request carries none.</returns>
-    /// <exception cref="Refusal">TOKEN_MALFORMED: it carries two that differ.</exception>
+    /// <exception cref="Refusal">TOKEN_MALFORMED: it carries two that differ, or one that is blank.</exception>
     public static string? Read(Func<string, IEnumerable<string>> read)
     {
         string? found = null;
@@ -22,7 +22,9 @@ public static class ScopedTokenHeaders
             {
                 var (text, isBearer) = WithoutScheme(value);
                 // Other schemes, and bearers of another kind, are for others to judge.
-                if (text.Length == 0 || !isOurs && (!isBearer || text.Count(c => c == '.') != 2)) continue;
+                if (!isOurs && (!isBearer || text.Count(c => c == '.') != 2)) continue;
+                // There but blank, it is a token that is none: it never makes room for another credential.
+                if (text.Length == 0) throw new Refusal(Reason.TokenMalformed, "A token header is there and holds no token");
                 if (found is not null && !string.Equals(found, text, StringComparison.Ordinal))
                     throw new Refusal(Reason.TokenMalformed, "Conflicting token headers: X-CST, X-Scoped-Token and Authorization must not differ");
                 found = text;

@@ -35,7 +35,7 @@ public sealed class GuardTests
     }
 
     [Fact]
-    public async Task Headers_that_differ_are_refused()
+    public async Task Headers_that_differ_or_are_blank_are_refused()
     {
         await using var client = await ClientFixture.StartAsync();
         await using var service = await GuardedService.StartAsync(client);
@@ -43,6 +43,7 @@ public sealed class GuardTests
         foreach (var headers in new (string, string)[][]
         {
             [("X-CST", one), ("X-Scoped-Token", other)], [("X-CST", one), ("Authorization", $"Bearer {other}")], [("X-Scoped-Token", one), ("Authorization", $"Bearer {other}")], [("X-CST", one), ("X-CST", other)],
+            [("X-CST", "")], [("X-CST", ""), ("Authorization", $"Bearer {one}")], [("X-CST", one), ("X-Scoped-Token", " ")],     // there and blank makes no room for another
         })
         {
             using var answer = await service.GetAsync("/me", headers);
