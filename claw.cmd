@@ -97,7 +97,8 @@ set CLAW_FORMAT_FAILED=0
 echo format
 set Configuration=Release
 set OfficialGrpc=%CLAW_OFFICIAL%
-"%DOTNET%" format ClawBureau.sln --verify-no-changes --no-restore || set CLAW_FORMAT_FAILED=1
+"%DOTNET%" format whitespace . --folder --verify-no-changes || set CLAW_FORMAT_FAILED=1
+"%DOTNET%" format style ClawBureau.sln --diagnostics IMPORTS --verify-no-changes --no-restore || set CLAW_FORMAT_FAILED=1
 set Configuration=
 set OfficialGrpc=
 set "TARGET=ClawBureau.sln"

@@ -28,6 +28,9 @@ case $1 in
     [ "${STUB_SDK:-}" != missing ] || exit 145
     echo 10.0.100
     ;;
+  --list-sdks)
+    [ -z "${STUB_SDKS:-}" ] || printf '9.0.300 [%s]\n10.0.100 [%s]\n' "$STUB_SDKS" "$STUB_SDKS"
+    ;;
   restore)
     if [ "${STUB_RESTORE:-}" = fails ]; then
       echo "$TREE/cli/Cli.csproj : error NU1301: Unable to load the service index for source https://packages.example.test/v3/index.json."
@@ -135,6 +138,7 @@ claw demo
 check "a fresh tree is restored, built and run" built
 check "a fresh tree is restored first" called 'restore cli/Cli.csproj'
 check "a build leaves no build server behind" called 'build .*-nodeReuse:false.*UseSharedCompilation=false'
+check "an SDK whose compiler is elsewhere is asked for no server" not_called '.*VBCSCompiler'
 claw demo
 check "nothing changed: nothing is built" only_ran
 check "nothing changed: nothing is printed beside the CLI's own" test ! -s "$errors"
@@ -145,6 +149,25 @@ check "a changed source is built" built_in_part
 check "a changed source is not restored" not_called restore
 claw demo
 check "and built once" only_ran
+
+# Where the SDK has its compiler, a build shares one of its own, and ends it.
+export STUB_SDKS="$scratch/dotnet folder/sdk"
+mkdir -p "$STUB_SDKS/10.0.100/Roslyn/bincore"
+: >"$STUB_SDKS/10.0.100/Roslyn/bincore/VBCSCompiler.dll"
+shares_a_compiler() {
+  local id
+  id=$(sed -n 's/^build .*UseSharedCompilation=true -p:SharedCompilationId=\([^ ]*\) .*/\1/p' "$calls")
+  [ -n "$id" ] && [ "$(grep -cFx -- "$STUB_SDKS/10.0.100/Roslyn/bincore/VBCSCompiler.dll -shutdown -pipename:$id" "$calls")" -eq 1 ]
+}
+echo 'class Did { int shared; }' >"$tree/libs/Tokens/Did.cs"
+claw demo
+check "a build shares a compiler and ends it" eval 'built_in_part && shares_a_compiler'
+echo 'class Did { int fails; }' >"$tree/libs/Tokens/Did.cs"
+STUB_BUILD=fails claw demo
+check "also one that fails" eval 'exits 1 && shares_a_compiler'
+unset STUB_SDKS
+echo 'class Did { }' >"$tree/libs/Tokens/Did.cs"
+claw demo
 
 touch "$tree/libs/Tokens/Did.cs"
 claw demo
@@ -288,7 +311,8 @@ claw test
 check "claw test ends with its closing line, the launcher's checks included" last_line_is "7 passed, 0 failed"
 check "claw test exits with 0" exits 0
 check "claw test builds the solution" called 'build ClawBureau.sln --no-restore -c Release'
-check "claw test checks the format" called 'format ClawBureau.sln --verify-no-changes --no-restore'
+check "claw test checks the layout of files" called 'format whitespace . --folder --verify-no-changes'
+check "claw test checks the order of usings" called 'format style ClawBureau.sln --diagnostics IMPORTS --verify-no-changes --no-restore'
 claw demo
 check "what claw test built is not built again" only_ran
 claw test
