@@ -78,6 +78,17 @@ exit /b 0
 rem ---- claw test
 :test
 if /i "%~2"=="--help" goto test_usage
+set "CLAW_NIGHTLY="
+if /i "%~2"=="--nightly" (
+  shift /2
+  set CLAW_NIGHTLY=1
+)
+if defined CLAW_NIGHTLY (
+  if not defined CLAW_FUZZ_TOKENS set CLAW_FUZZ_TOKENS=10000000
+  if not defined CLAW_ED25519_INPUTS set CLAW_ED25519_INPUTS=100000000
+  if not defined CLAW_TIMING_MEASUREMENTS set CLAW_TIMING_MEASUREMENTS=1000000
+  if not defined CLAW_PROGRESS_FILE set "CLAW_PROGRESS_FILE=%STATE%\nightly.log"
+)
 if not "%~3"=="" (
   echo claw: one filter at most 1>&2
   exit /b 2
@@ -103,6 +114,7 @@ set Configuration=
 set OfficialGrpc=
 set "TARGET=ClawBureau.sln"
 set "CLAW_FILTER="
+if defined CLAW_NIGHTLY set "CLAW_FILTER=Length=Nightly"
 if not "%~2"=="" set "CLAW_FILTER=FullyQualifiedName~%~2"
 if exist "tests\%~2.Tests\%~2.Tests.csproj" set "TARGET=tests\%~2.Tests\%~2.Tests.csproj" & set "CLAW_FILTER="
 if exist "tests\%~2\%~2.csproj" set "TARGET=tests\%~2\%~2.csproj" & set "CLAW_FILTER="
@@ -120,8 +132,11 @@ rem A host that crashed, a project without tests and, with CI=true, a skipped te
 exit /b %ERRORLEVEL%
 
 :test_usage
-echo Usage: claw test [filter]
+echo Usage: claw test [--nightly] [filter]
 echo.
 echo Restores, builds with warnings as errors, checks the format and runs the tests. The filter is a test project
 echo (Tokens) or a part of a test's full name. The last line is "N passed, N failed". With CI=true a skipped test fails.
+echo.
+echo --nightly runs at the length of a night what runs briefly otherwise; without a filter, these alone. CLAW_FUZZ_TOKENS,
+echo CLAW_ED25519_INPUTS and CLAW_TIMING_MEASUREMENTS say other lengths. How far they are stands in .claw\nightly.log.
 exit /b 0
