@@ -262,7 +262,7 @@ public sealed class AppendTests
         await Eventually.HoldsAsync("the first one waits for the head", async () => await audit.ScalarAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0);
         told.AddRange(Enumerable.Range(1, 7).Select(Tell));
         // Of forty events each, two more fit into the queue.
-        await Eventually.HoldsAsync("the others are refused", () => Task.FromResult(told.Count(t => t.IsFaulted) == 5));
+        await Eventually.HoldsAsync("the others are refused", () => told.Count(t => t.IsFaulted) == 5);
         await held.CommitAsync();
         await Task.WhenAll(told.Select(t => ((Task)t).ContinueWith(_ => { }, TaskScheduler.Default)));
 

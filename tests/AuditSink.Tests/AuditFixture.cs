@@ -64,7 +64,7 @@ internal sealed class AuditFixture : IAsyncDisposable
     }
 
     public static Task WaitUntilReadyAsync(TestProcess process) =>
-        Eventually.HoldsAsync("the AuditSink is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        Eventually.HoldsAsync("the AuditSink is ready", () => process.Services.GetRequiredService<Readiness>().IsReady);
 
     /// <summary>Events of the ledger, each about a token of its own.</summary>
     public static AppendEventsRequest Request(Guid epoch, long first, int count, string source = "ledger") => new()

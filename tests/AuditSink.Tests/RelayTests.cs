@@ -134,7 +134,7 @@ public sealed class RelayTests
 
         var issuer = await ledger.AddReplicaAsync(audit.Process.Address, untilReady: false);
         issuer.ExpectsErrors = true;
-        await Eventually.HoldsAsync("the Issuer says so", () => Task.FromResult(issuer.Logs.Any(line => line.Contains("audit.disagrees", StringComparison.Ordinal))));
+        await Eventually.HoldsAsync("the Issuer says so", () => issuer.Logs.Any(line => line.Contains("audit.disagrees", StringComparison.Ordinal)));
 
         await Eventually.HoldsAsync("nothing is issued", async () =>
             (await Assert.ThrowsAsync<Refusal>(async () => await ledger.Issuance.IssueTokenAsync(IssuerSide.Request("m")))).Reason == Reason.LedgerNeedsRecovery);
@@ -190,7 +190,7 @@ internal sealed class IssuerSide : IAsyncDisposable
             ["SCOPE_ALLOWED_SCOPE_PREFIXES"] = "clawproxy:",
         });
         _issuers.Add(process);
-        if (untilReady) await Eventually.HoldsAsync("the Issuer is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        if (untilReady) await Eventually.HoldsAsync("the Issuer is ready", () => process.Services.GetRequiredService<Readiness>().IsReady);
         return process;
     }
 

@@ -92,7 +92,7 @@ internal sealed class ClientFixture : IAsyncDisposable
         Verifier.VerifyAsync(token, requirements ?? TokenRequirements.None, freshness, CancellationToken.None);
 
     /// <summary>Also the keys are then as new as the feed says.</summary>
-    public Task HasLeaseAsync() => Eventually.HoldsAsync("there is a lease", () => Task.FromResult(Follower.LeaseLeft > TimeSpan.Zero && !Keys.IsBehind));
+    public Task HasLeaseAsync() => Eventually.HoldsAsync("there is a lease", () => Follower.LeaseLeft > TimeSpan.Zero && !Keys.IsBehind);
 
     public Task AppliedAsync(long through) => Eventually.HoldsAsync($"everything through {through} is applied", async () =>
     {
@@ -111,13 +111,12 @@ internal sealed class ClientFixture : IAsyncDisposable
     /// Lets time pass in small steps until it holds, so that whoever waits wakes up in between. Each step takes a moment of real time
     /// too: the wire is real, and silence that is measured by the test's clock would else set in before anything can arrive.
     /// </summary>
-    public Task HoldsAsync(string what, Func<bool> condition, int milliseconds = 10) => Eventually.HoldsAsync(what, async () =>
+    public Task HoldsAsync(string what, Func<bool> condition, int milliseconds = 10) => Eventually.HoldsAsync(what, () =>
     {
         if (condition()) return true;
         Clock.Advance(TimeSpan.FromMilliseconds(milliseconds));
-        await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, CancellationToken.None);
-        return condition();
-    });
+        return false;
+    }, pause: TimeSpan.FromMilliseconds(1));
 
     public async ValueTask DisposeAsync()
     {

@@ -34,7 +34,7 @@ public sealed class FollowerTests
         for (int i = 0; i < 200; i++) client.Feed.RevokeToken(TokenHash.Of($"token {i}"));
         await client.AppliedAsync(200);
         Assert.Equal(Enumerable.Range(1, 200).Select(i => (long)i), told);
-        await Testing.Eventually.HoldsAsync("the last is acknowledged", () => Task.FromResult(client.Feed.Acknowledged.Contains(200)));
+        await Testing.Eventually.HoldsAsync("the last is acknowledged", () => client.Feed.Acknowledged.Contains(200));
         Assert.Equal(client.Feed.Acknowledged.Order(), client.Feed.Acknowledged);
     }
 
@@ -266,18 +266,18 @@ public sealed class FollowerTests
             client.Watches.Add(token.TokenHash, token.Claims, client.Key.KeyId, death => told.Enqueue($"{name} {death.Group}"));
         client.Feed.RevokeToken(TokenHash.Of("nobody's"));
         client.Feed.RevokeToken(one.TokenHash);
-        await Testing.Eventually.HoldsAsync("one is told", () => Task.FromResult(told.Contains("one ")));
+        await Testing.Eventually.HoldsAsync("one is told", () => told.Contains("one "));
         client.Feed.SetGroup(GroupKey.Of(RevocationKind.Mission, "", "another"), blocked: true);
-        await Testing.Eventually.HoldsAsync("the other is told", () => Task.FromResult(told.Contains("other Mission")));
+        await Testing.Eventually.HoldsAsync("the other is told", () => told.Contains("other Mission"));
         Assert.Equal((2, 1), (told.Count, client.Watches.Count));
 
         // Dead already when it is asked for; and not told any more once it is closed.
         client.Watches.Add(one.TokenHash, one.Claims, client.Key.KeyId, _ => told.Enqueue("late"));
-        await Testing.Eventually.HoldsAsync("it is told at once", () => Task.FromResult(told.Contains("late")));
+        await Testing.Eventually.HoldsAsync("it is told at once", () => told.Contains("late"));
         var closed = client.Watches.Add(third.TokenHash, third.Claims, client.Key.KeyId, _ => told.Enqueue("closed"));
         closed.Dispose();
         client.Feed.RevokeToken(third.TokenHash);
-        await Testing.Eventually.HoldsAsync("the third is told", () => Task.FromResult(told.Contains("third ")));
+        await Testing.Eventually.HoldsAsync("the third is told", () => told.Contains("third "));
         Assert.DoesNotContain("closed", told);
     }
 

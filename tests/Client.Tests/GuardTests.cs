@@ -90,7 +90,7 @@ public sealed class GuardTests
         client.Introspection.Answer = _ => throw new Refusal(Reason.LedgerUnavailable);
         client.Feed.Down = new Refusal(Reason.NotReady);
         client.Feed.Cut();
-        await Testing.Eventually.HoldsAsync("the stream is gone", () => Task.FromResult(!client.Follower.IsConnected));
+        await Testing.Eventually.HoldsAsync("the stream is gone", () => !client.Follower.IsConnected);
         client.Clock.Advance(TimeSpan.FromSeconds(3));
         using var answer = await service.GetAsync("/me", ("X-CST", client.Sign().Compact));
         Assert.Equal((HttpStatusCode.ServiceUnavailable, "LEDGER_UNAVAILABLE"), (answer.StatusCode, await CodeOfAsync(answer)));

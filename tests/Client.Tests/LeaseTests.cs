@@ -24,19 +24,18 @@ public sealed class LeaseTests
 
         long heldAt = client.Clock.GetTimestamp(), leases = client.Follower.Lease!.Number;
         client.Feed.Hold();
-        await Eventually.HoldsAsync("a renewal is sent", async () =>
+        await Eventually.HoldsAsync("a renewal is sent", () =>
         {
             // No faster than real time, or the stream is given up for its silence.
             client.Clock.Advance(TimeSpan.FromMilliseconds(10));
-            await Task.Delay(10);
             return client.Feed.Renewals.Any(t0 => t0 > heldAt);
-        });
+        }, pause: TimeSpan.FromMilliseconds(10));
         client.Feed.RevokeToken(token.TokenHash);
         long acknowledgedAt = client.Clock.GetTimestamp();
 
         client.Clock.Advance(Half);
         client.Feed.ReleaseOne();
-        await Eventually.HoldsAsync("the lease arrives", () => Task.FromResult(client.Follower.Lease!.Number > leases));
+        await Eventually.HoldsAsync("the lease arrives", () => client.Follower.Lease!.Number > leases);
         client.Clock.Advance(Half);
 
         bool saysYes = client.Verifier.TryVerify(token.Compact, TokenRequirements.None, out var verification) && verification.IsValid;

@@ -42,7 +42,7 @@ public sealed class MetricTests
 
         client.Feed.Down = new Refusal(Reason.NotReady);
         client.Feed.Cut();
-        await Testing.Eventually.HoldsAsync("the stream is gone", () => Task.FromResult(!client.Follower.IsConnected));
+        await Testing.Eventually.HoldsAsync("the stream is gone", () => !client.Follower.IsConnected);
         client.Clock.Advance(TimeSpan.FromSeconds(3));
         client.Introspection.Answer = request => FakeIntrospection.Active(request.Token, client.Key.KeyId);
         await client.VerifyAsync(client.Sign().Compact);

@@ -41,7 +41,7 @@ public sealed class TokenSourceTests
             issuer.Gate = gate.Task;
             _clock.Advance(TimeSpan.FromMinutes(50.1 - 45.9));
             // Nobody asks; it is under way all the same.
-            await Eventually.HoldsAsync("it is under way", () => Task.FromResult(issuer.Issued == 2));
+            await Eventually.HoldsAsync("it is under way", () => issuer.Issued == 2);
             for (int i = 0; i < 10; i++) Assert.Same(first, await source.GetAsync(CancellationToken.None));     // and nobody waits
             gate.SetResult();
             await Eventually.HoldsAsync("the new one is here", async () => await source.GetAsync(CancellationToken.None) != first);
@@ -56,19 +56,17 @@ public sealed class TokenSourceTests
         var first = await source.GetAsync(CancellationToken.None);
         _issuer.Down = new Refusal(Reason.PeerUnavailable);
         _clock.Advance(TimeSpan.FromMinutes(50));
-        await Eventually.HoldsAsync("it was tried again", async () =>
+        await Eventually.HoldsAsync("it was tried again", () =>
         {
-            await Task.Yield();
             _clock.Advance(TimeSpan.FromSeconds(1));
             return _issuer.Issued >= 4;
-        });
+        }, pause: TimeSpan.FromMilliseconds(1));
         _issuer.Down = null;
-        await Eventually.HoldsAsync("the new one is here", async () =>
+        await Eventually.HoldsAsync("the new one is here", () =>
         {
-            await Task.Yield();
             _clock.Advance(TimeSpan.FromSeconds(1));
             return source.TryGet(out var token) && token != first;
-        });
+        }, pause: TimeSpan.FromMilliseconds(1));
     }
 
     [Fact]
@@ -77,7 +75,7 @@ public sealed class TokenSourceTests
         var source = Source();
         await source.GetAsync(CancellationToken.None);
         _clock.Advance(TimeSpan.FromMinutes(50.1));
-        await Eventually.HoldsAsync("the one that was shown is renewed", () => Task.FromResult(_issuer.Tokens.Count == 2));
+        await Eventually.HoldsAsync("the one that was shown is renewed", () => _issuer.Tokens.Count == 2);
         // An alarm may still be on its way to the second one; time goes on until it has passed.
         for (int i = 0; i < 4; i++)
         {
@@ -121,7 +119,7 @@ public sealed class TokenSourceTests
         int tries = _issuer.Issued;
         _clock.Advance(TimeSpan.FromMinutes(51));
         for (int i = 0; i < 1000; i++) Assert.Same(first, await source.GetAsync(CancellationToken.None));
-        await Eventually.HoldsAsync("it was tried", () => Task.FromResult(_issuer.Issued > tries));
+        await Eventually.HoldsAsync("it was tried", () => _issuer.Issued > tries);
         Assert.InRange(_issuer.Issued - tries, 1, 2);               // with pauses, not a thousand times
 
         _clock.Advance(TimeSpan.FromMinutes(9) - TimeSpan.FromMilliseconds(1));

@@ -357,5 +357,5 @@ public sealed class VerifyTests
         client.Clock.Advance(client.Follower.LeaseLeft);
     }
 
-    private static Task Eventually(Func<bool> condition) => Testing.Eventually.HoldsAsync("the condition", () => Task.FromResult(condition()));
+    private static Task Eventually(Func<bool> condition) => Testing.Eventually.HoldsAsync("the condition", condition);
 }

@@ -305,7 +305,7 @@ internal sealed class ControlFixture : IAsyncDisposable
     }
 
     private static Task ReadyAsync(TestProcess process) =>
-        Eventually.HoldsAsync("the process is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        Eventually.HoldsAsync("the process is ready", () => process.Services.GetRequiredService<Readiness>().IsReady);
 }
 
 /// <summary>An owner, his controller, an agent under it.</summary>

@@ -33,7 +33,7 @@ internal sealed class FollowingService : IAsyncDisposable
     public static async Task<FollowingService> StartAsync(IntrospectorFixture ledger, TestProcess introspector)
     {
         var service = new FollowingService(ledger, introspector.ServiceChannel("verifier"));
-        await Eventually.HoldsAsync("it decides by itself", () => Task.FromResult(service.SaysYes(ledger.Sign().Compact)));
+        await Eventually.HoldsAsync("it decides by itself", () => service.SaysYes(ledger.Sign().Compact));
         return service;
     }
 

@@ -109,7 +109,7 @@ internal sealed class IntrospectorFixture : IAsyncDisposable
     }
 
     public static Task WaitUntilReadyAsync(TestProcess process) =>
-        Eventually.HoldsAsync("the Introspector is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        Eventually.HoldsAsync("the Introspector is ready", () => process.Services.GetRequiredService<Readiness>().IsReady);
 
     public Task WaitUntilReadyAsync() => WaitUntilReadyAsync(Process);
 

@@ -114,7 +114,7 @@ public sealed class ListRevocationsTests : IAsyncLifetime, IDisposable
             s.AddIntrospector();
             s.AddSingleton(patient);
         }, a => a.MapIntrospector(), new Dictionary<string, string?> { ["CLAW_DATABASE_INTROSPECTOR"] = _database.Introspector });
-        await Eventually.HoldsAsync("the Introspector is ready", () => Task.FromResult(_process.Services.GetRequiredService<Readiness>().IsReady));
+        await Eventually.HoldsAsync("the Introspector is ready", () => _process.Services.GetRequiredService<Readiness>().IsReady);
     }
 
     public async Task DisposeAsync()

@@ -26,7 +26,7 @@ public sealed class OutageTests
             await proxy.Wire.CutAsync();
             foreach (var refusal in await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => introspector.RefusedAsync(token))))
                 Assert.Equal(Reason.LedgerUnavailable, refusal.Reason);
-            await Eventually.HoldsAsync("it is not ready", () => Task.FromResult(!introspector.Readiness.IsReady));
+            await Eventually.HoldsAsync("it is not ready", () => !introspector.Readiness.IsReady);
             Assert.Contains("ledger", introspector.Readiness.NotReady.Keys);
 
             proxy.Wire.Mend();
@@ -64,7 +64,7 @@ public sealed class OutageTests
             Assert.Equal(Reason.LedgerUnavailable, refusal.Reason);
         // Half a second for the read under way, half for the next one; the rest is for a busy machine.
         Assert.InRange(began.Elapsed, TimeSpan.FromSeconds(0.2), TimeSpan.FromSeconds(5));
-        await Eventually.HoldsAsync("it is not ready", () => Task.FromResult(!introspector.Readiness.IsReady));
+        await Eventually.HoldsAsync("it is not ready", () => !introspector.Readiness.IsReady);
 
         wire.Held.Release();
         await introspector.WaitUntilServedAsync(token);
@@ -163,7 +163,7 @@ public sealed class OutageTests
         Assert.Equal(reason, (await Assert.ThrowsAsync<Refusal>(() => watcher.UntilAsync(_ => false))).Reason);
         using var another = await introspector.WatchAsync();
         Assert.Equal(reason, (await Assert.ThrowsAsync<Refusal>(another.NextAsync)).Reason);
-        await Eventually.HoldsAsync("it is not ready", () => Task.FromResult(!introspector.Readiness.IsReady));
+        await Eventually.HoldsAsync("it is not ready", () => !introspector.Readiness.IsReady);
     }
 
     private static async Task<Refusal?> TryAsync(IntrospectorFixture introspector, SignedToken token)

@@ -341,7 +341,7 @@ public sealed class RelayTests
 
         await proxy.Wire.CutAsync();
         await Eventually.HoldsAsync("it says that the ledger is away", async () => (await TryAsync(relay, token.Compact))?.Reason == Reason.LedgerUnavailable);
-        await Eventually.HoldsAsync("it is not ready", () => Task.FromResult(readiness.NotReady.ContainsKey("upstream")));
+        await Eventually.HoldsAsync("it is not ready", () => readiness.NotReady.ContainsKey("upstream"));
         using (var watcher = await introspector.WatchAsync(replica: relay)) Assert.Equal(Reason.LedgerUnavailable, (await Assert.ThrowsAsync<Refusal>(watcher.NextAsync)).Reason);
 
         proxy.Wire.Mend();

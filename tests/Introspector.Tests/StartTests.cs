@@ -38,7 +38,7 @@ public sealed class StartTests
         await using var database = await TestDatabases.CreateEmptyAsync();
         await using var process = await IntrospectorFixture.StartProcessAsync(database, new Tuning());
         var readiness = process.Services.GetRequiredService<Readiness>();
-        await Eventually.HoldsAsync("it names the remedy", () => Task.FromResult(readiness.NotReady.GetValueOrDefault("ledger", "").Contains("`claw migrate`", StringComparison.Ordinal)));
+        await Eventually.HoldsAsync("it names the remedy", () => readiness.NotReady.GetValueOrDefault("ledger", "").Contains("`claw migrate`", StringComparison.Ordinal));
         Assert.False(readiness.IsReady);
         var calls = new IntrospectionService.IntrospectionServiceClient(process.Channel().Calls);
         var refusal = await Assert.ThrowsAsync<Refusal>(async () => await calls.IntrospectTokenAsync(new IntrospectTokenRequest { Token = "any" }));

@@ -465,7 +465,7 @@ public sealed class WatchTests
         Assert.Equal(FeedChecks.Range(1, total), awake.Delivered.Select(r => r.RevocationSeq));
 
         // What the sleeper got before it was cut off is in order and incomplete; the stream does not end as if all were well.
-        await Eventually.HoldsAsync("the sleeper is cut off", () => Task.FromResult(introspector.Process.Services.GetRequiredService<Watches>().Counted == 1));
+        await Eventually.HoldsAsync("the sleeper is cut off", () => introspector.Process.Services.GetRequiredService<Watches>().Counted == 1);
         await Assert.ThrowsAsync<Refusal>(() => asleep.UntilAsync(_ => false));
         Assert.Empty(FeedChecks.FindViolations(asleep.Frames, 0));
         Assert.InRange(asleep.Delivered.Count(), 0, total - 1);

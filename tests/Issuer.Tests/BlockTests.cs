@@ -258,7 +258,7 @@ public sealed class BlockTests
             ["SCOPE_SIGNING_KEY"] = IssuerFixture.Seed,
             ["SCOPE_ALLOWED_SCOPE_PREFIXES"] = "clawproxy:",
         });
-        await Eventually.HoldsAsync("the Issuer is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        await Eventually.HoldsAsync("the Issuer is ready", () => process.Services.GetRequiredService<Readiness>().IsReady);
         return process;
     }
 

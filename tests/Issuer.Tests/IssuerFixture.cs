@@ -61,7 +61,7 @@ public sealed class IssuerFixture : IAsyncDisposable
     public Task WaitUntilReadyAsync() => WaitUntilReadyAsync(Process);
 
     private static Task WaitUntilReadyAsync(TestProcess process) =>
-        Eventually.HoldsAsync("the Issuer is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        Eventually.HoldsAsync("the Issuer is ready", () => process.Services.GetRequiredService<Readiness>().IsReady);
 
     /// <summary>What an OpenClaw plugin asks for.</summary>
     public static IssueTokenRequest Request() => new()

@@ -150,7 +150,7 @@ public sealed class KeyRotationTests : IAsyncLifetime
 
         var open = new KeyFolder(_folder.Path).Generate();
         File.SetUnixFileMode(Path.Combine(_folder.Path, open.KeyId + ".seed"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.OtherRead);
-        await Eventually.HoldsAsync("it is told", () => Task.FromResult(issuer.Logs.Any(line => line.Contains($"{open.KeyId}.seed is open to other users", StringComparison.Ordinal))));
+        await Eventually.HoldsAsync("it is told", () => issuer.Logs.Any(line => line.Contains($"{open.KeyId}.seed is open to other users", StringComparison.Ordinal)));
         Assert.Equal(Reason.SigningConfigInvalid, (await RefusedAsync(() => Keys(issuer).RotateKeyAsync(new RotateKeyRequest()))).Reason);
         Assert.Equal(before.ActiveKid, (await Issuance(issuer).IssueTokenAsync(IssuerFixture.Request())).Kid);       // what was read before goes on
     }
@@ -179,7 +179,7 @@ public sealed class KeyRotationTests : IAsyncLifetime
         Assert.Equal((true, revoked.Revision), (again.AlreadyRevoked, again.Revision));
         // Not even a retry gives its token out again.
         Assert.Equal(Reason.SigningKeyNotActive, (await RefusedAsync(() => Issuance(issuer).IssueTokenAsync(request))).Reason);
-        await Eventually.HoldsAsync("the seed is gone", () => Task.FromResult(!File.Exists(Path.Combine(_folder.Path, token.Kid + ".seed"))));
+        await Eventually.HoldsAsync("the seed is gone", () => !File.Exists(Path.Combine(_folder.Path, token.Kid + ".seed")));
         Assert.True((await keys.GetKeySetAsync(new() { IncludeRetired = true })).KeySet.Keys.Single(key => key.Kid == token.Kid).Revoked);
     }
 
@@ -209,7 +209,7 @@ public sealed class KeyRotationTests : IAsyncLifetime
         var first = (await keys.GetKeySetAsync(new())).KeySet.ActiveKid;
         await keys.RotateKeyAsync(new RotateKeyRequest { Emergency = true, Overlap = new Duration() });
         await Eventually.HoldsAsync("it is retired", async () => (await keys.GetKeySetAsync(new() { IncludeRetired = true })).KeySet.Keys.Any(key => key.Kid == first && key.State == WireState.Retired && !key.Revoked));
-        await Eventually.HoldsAsync("its seed is gone", () => Task.FromResult(!File.Exists(Path.Combine(_folder.Path, first + ".seed"))));
+        await Eventually.HoldsAsync("its seed is gone", () => !File.Exists(Path.Combine(_folder.Path, first + ".seed")));
     }
 
     [Fact]
@@ -340,7 +340,7 @@ public sealed class KeyRotationTests : IAsyncLifetime
         foreach (var (name, value) in settings ?? []) all[name] = value;
         var issuer = await TestProcess.StartAsync("issuer", s => s.AddIssuer(), a => a.MapIssuer(), all);
         _issuers.Add(issuer);
-        await Eventually.HoldsAsync("the Issuer is ready", () => Task.FromResult(issuer.Services.GetRequiredService<Readiness>().IsReady));
+        await Eventually.HoldsAsync("the Issuer is ready", () => issuer.Services.GetRequiredService<Readiness>().IsReady);
         return issuer;
     }
 

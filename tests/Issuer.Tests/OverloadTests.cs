@@ -45,7 +45,7 @@ public sealed class OverloadTests
         for (int round = 0; round < 20; round++)
         {
             int before = Volatile.Read(ref shed);
-            await Testing.Eventually.HoldsAsync("issuance is overloaded", () => Task.FromResult(Volatile.Read(ref shed) > before));
+            await Testing.Eventually.HoldsAsync("issuance is overloaded", () => Volatile.Read(ref shed) > before);
             var request = new RevokeTokensRequest { Targets = { Enumerable.Range(0, 50).Select(i => new RevocationTarget { TokenHash = TokenHash.Of($"{round} {i}").ToString() }) } };
             var answer = await revocation.RevokeTokensAsync(request);
             Assert.All(answer.Results, result => Assert.Equal(RevocationStatus.Revoked, result.Revocation?.Status));

@@ -16,7 +16,7 @@ public sealed class ExampleTests(StackFixture fixture)
         var elsewhere = await IssueAsync("another.example", "clawproxy:door.pass");
         var lacks = await IssueAsync("door.example", "clawproxy:door.knock");
         using var door = new RunningClaw(Example.OfPerson("Doorkeeper", fixture), string.Join('\n', passes.Token, elsewhere.Token, lacks.Token, "no token", "", ""));
-        await Eventually.HoldsAsync("it has judged them all", () => Task.FromResult(LinesOf(door).Length >= 5), TimeSpan.FromSeconds(60));
+        await Eventually.HoldsAsync("it has judged them all", () => LinesOf(door).Length >= 5, TimeSpan.FromSeconds(60));
 
         var lines = LinesOf(door);
         Assert.StartsWith($"VALID {passes.TokenHash} did:key:z6MkexampleAgent ", lines[0], StringComparison.Ordinal);
@@ -58,7 +58,7 @@ public sealed class ExampleTests(StackFixture fixture)
         for (int attempt = 1; ; attempt++)
         {
             var reader = new RunningClaw(Example.OfPerson("WeatherReader", fixture, service.Address.ToString(), scope));
-            await Eventually.HoldsAsync("the call is answered", () => Task.FromResult(LinesOf(reader).Length >= 2), TimeSpan.FromSeconds(60));
+            await Eventually.HoldsAsync("the call is answered", () => LinesOf(reader).Length >= 2, TimeSpan.FromSeconds(60));
             if (attempt == 10 || LinesOf(reader)[1] is not ("ended: PEER_UNAVAILABLE" or "ended: NOT_READY")) return reader;
             reader.Dispose();
         }

@@ -121,7 +121,7 @@ public sealed class PausedIssuerTests(IssuerOnAWire fixture) : IClassFixture<Iss
         Signals.Send("STOP", issuer.Process);
         try
         {
-            await Eventually.HoldsAsync($"{issuer.Name} stands still", () => Task.FromResult(Signals.IsStopped(issuer.Process)));
+            await Eventually.HoldsAsync($"{issuer.Name} stands still", () => Signals.IsStopped(issuer.Process));
             await act();
             Assert.True(Signals.IsStopped(issuer.Process));
         }

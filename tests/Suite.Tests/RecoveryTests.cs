@@ -59,7 +59,6 @@ public sealed class RecoveryTests(DetachedStack stack)
         await Eventually.HoldsAsync("the load goes on", async () =>
         {
             if (callers.Find(c => c.IsFaulted) is { } failed) await failed;
-            await Task.Delay(20);
             return load.Rounds >= rounds + 2 * Callers;
         }, MostRecovery);
     }
@@ -67,7 +66,6 @@ public sealed class RecoveryTests(DetachedStack stack)
     private async Task ComesBackAsync(string name, Func<bool> isAnother) =>
         await Eventually.HoldsAsync($"{name} serves again", async () =>
         {
-            await Task.Delay(50);
             return isAnother() && (await StackHealth.AskAsync(stack.Described, CancellationToken.None)).All(s => s.State == ServiceState.Serving);
         }, MostRecovery);
 

@@ -90,7 +90,6 @@ public sealed class EveryReplicaTests(TwoOfAll two) : IClassFixture<TwoOfAll>
         Task ReachAsync(int wanted) => Eventually.HoldsAsync($"they are answered {wanted} times", async () =>
         {
             if (calling.Find(c => c.IsFaulted) is { } failed) await failed;
-            await Task.Delay(10);
             return Volatile.Read(ref answers) >= wanted;
         }, Most);
     }

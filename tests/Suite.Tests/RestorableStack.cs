@@ -152,7 +152,6 @@ internal sealed class RestorableStack : IAsyncDisposable
     /// <summary>The audit log has everything.</summary>
     public Task WaitUntilAuditedAsync() => Eventually.HoldsAsync("the audit log has everything", async () =>
     {
-        await Task.Delay(20);
         var (epoch, seq, _) = await ReadHeadAsync();
         try
         {
@@ -168,7 +167,6 @@ internal sealed class RestorableStack : IAsyncDisposable
     /// <summary>Every follower has everything.</summary>
     public Task WaitUntilFollowedAsync() => Eventually.HoldsAsync("every follower has everything", async () =>
     {
-        await Task.Delay(20);
         var (epoch, _, revocationSeq) = await ReadHeadAsync();
         return Followers.All(f => f.Lease?.Revision is { } revision && revision.Epoch == epoch && revision.RevocationSeq.Value == revocationSeq);
     }, Most);
@@ -189,7 +187,6 @@ internal sealed class RestorableStack : IAsyncDisposable
             }
             catch (Exception e) when (e is Refusal or RpcException or HttpRequestException or TaskCanceledException)
             {
-                await Task.Delay(20);
                 return null;
             }
         }
@@ -354,7 +351,6 @@ internal sealed class RestorableStack : IAsyncDisposable
         public Task UntilRefusedAsync(Reason reason) => Eventually.HoldsAsync($"everything is refused with {reason}: {string.Join(", ", _names)}", async () =>
         {
             if (_asking.IsFaulted) await _asking;
-            await Task.Delay(20);
             return _names.All(name => _refused.TryGetValue(name, out var last) && last == reason);
         }, Most);
 

@@ -276,17 +276,12 @@ public sealed class RestoreTests
             await Eventually.HoldsAsync("the log grows", async () =>
             {
                 if (load.Find(l => l.IsFaulted) is { } failed) await failed;
-                await Task.Delay(5);
                 return await ReadCursorAsync(suite) > cursor;
             }, TimeSpan.FromSeconds(60));
             int before = Volatile.Read(ref told);
             await RestorableStack.KillAsync(suite.Sink);
             // What happens without it comes to it afterwards.
-            await Eventually.HoldsAsync("acts are recorded without it", async () =>
-            {
-                await Task.Delay(5);
-                return Volatile.Read(ref told) > before + 3;
-            }, TimeSpan.FromSeconds(60));
+            await Eventually.HoldsAsync("acts are recorded without it", () => Volatile.Read(ref told) > before + 3, TimeSpan.FromSeconds(60));
             await suite.StartAgainAsync(suite.Sink);
         }
         await stop.CancelAsync();

@@ -49,7 +49,6 @@ internal sealed class RevokingLoad(StackFixture fixture, params FreshnessLog[] l
         await Eventually.HoldsAsync("the load goes on", async () =>
         {
             if (_load.Find(l => l.IsFaulted) is { } failed) await failed;
-            await Task.Delay(20);
             return Volatile.Read(ref _acts) >= acts + 12 && logs.Sum(log => log.Answers) >= answers + 10 * _load.Count;
         }, TimeSpan.FromSeconds(60));
     }
@@ -79,11 +78,7 @@ internal sealed class RevokingLoad(StackFixture fixture, params FreshnessLog[] l
         {
             int acts = Volatile.Read(ref _acts);
             var passed = Task.Delay(least);
-            await Eventually.HoldsAsync($"acts are recorded while {string.Join(" and ", services.Select(s => s.Name))} stand still", async () =>
-            {
-                await Task.Delay(20);
-                return Volatile.Read(ref _acts) > acts + 6;
-            }, TimeSpan.FromSeconds(60));
+            await Eventually.HoldsAsync($"acts are recorded while {string.Join(" and ", services.Select(s => s.Name))} stand still", () => Volatile.Read(ref _acts) > acts + 6, TimeSpan.FromSeconds(60));
             await passed;
             Pauses += services.Count(s => Signals.IsStopped(s.Process));
         }

@@ -36,11 +36,11 @@ public sealed class TraceTests(TracedStack traced) : IClassFixture<TracedStack>,
 
         Assert.Equal(TraceId, told);
         Assert.Equal(TraceId, await InLedgerAsync(hash));
-        await Eventually.HoldsAsync("the collector has the trace", () => Task.FromResult(Sources(TraceId).IsSupersetOf(
+        await Eventually.HoldsAsync("the collector has the trace", () => Sources(TraceId).IsSupersetOf(
         [
             ("clawbureau-edge", "Microsoft.AspNetCore"), ("clawbureau-edge", "System.Net.Http"),
             ("clawbureau-issuer", "Microsoft.AspNetCore"), ("clawbureau-issuer", "ClawBureau"), ("clawbureau-issuer", "Npgsql"),
-        ])));
+        ]));
     }
 
     [Fact]
@@ -50,7 +50,7 @@ public sealed class TraceTests(TracedStack traced) : IClassFixture<TracedStack>,
 
         Assert.Matches("^[0-9a-f]{32}$", told);
         Assert.Equal(told, await InLedgerAsync(hash));
-        await Eventually.HoldsAsync("the collector has the trace", () => Task.FromResult(Sources(told).Contains(("clawbureau-issuer", "Npgsql"))));
+        await Eventually.HoldsAsync("the collector has the trace", () => Sources(told).Contains(("clawbureau-issuer", "Npgsql")));
     }
 
     [Fact]

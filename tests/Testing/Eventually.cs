@@ -1,20 +1,28 @@
+
 namespace ClawBureau.Testing;
 
 /// <summary>For conditions of another process that raise no signal: asked again and again, with a bound.</summary>
 public static class Eventually
 {
+    private static readonly TimeSpan Most = TimeSpan.FromSeconds(20), Pause = TimeSpan.FromMilliseconds(10);
+
     /// <summary>Returns as soon as the condition holds.</summary>
     /// <param name="most">Default 20 s.</param>
+    /// <param name="pause">What passes between two times it is asked. Default 10 ms: what is waited for needs the processor too.</param>
     /// <exception cref="TimeoutException">It did not within that time.</exception>
-    public static async Task HoldsAsync(string what, Func<Task<bool>> condition, TimeSpan? most = null)
+    public static async Task HoldsAsync(string what, Func<Task<bool>> condition, TimeSpan? most = null, TimeSpan? pause = null)
     {
-        using var patience = new CancellationTokenSource(most ?? TimeSpan.FromSeconds(20));
+        using var patience = new CancellationTokenSource(most ?? Most);
         while (!await condition())
         {
-            if (patience.IsCancellationRequested) throw new TimeoutException($"not within {(most ?? TimeSpan.FromSeconds(20)).TotalSeconds:0} s: {what}");
-            await Task.Yield();
+            if (patience.IsCancellationRequested) throw new TimeoutException($"not within {(most ?? Most).TotalSeconds:0} s: {what}");
+            await Task.Delay(pause ?? Pause, CancellationToken.None);
         }
     }
+
+    /// <inheritdoc cref="HoldsAsync(string, Func{Task{bool}}, TimeSpan?, TimeSpan?)"/>
+    public static Task HoldsAsync(string what, Func<bool> condition, TimeSpan? most = null, TimeSpan? pause = null) =>
+        HoldsAsync(what, () => Task.FromResult(condition()), most, pause);
 
     /// <summary>Returns what came as soon as it is not null.</summary>
     /// <param name="most">Default 20 s.</param>

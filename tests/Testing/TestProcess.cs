@@ -71,7 +71,7 @@ public sealed class TestProcess : IAsyncDisposable
         string service, Action<IServiceCollection> add, Action<WebApplication> map, Dictionary<string, string?> settings)
     {
         var process = await StartAsync(service, add, map, settings);
-        await Eventually.HoldsAsync($"{service} is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+        await Eventually.HoldsAsync($"{service} is ready", () => process.Services.GetRequiredService<Readiness>().IsReady);
         return process;
     }
 

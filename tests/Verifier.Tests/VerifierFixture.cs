@@ -65,7 +65,7 @@ internal sealed class VerifierFixture : IAsyncDisposable
         }, a => a.MapVerifier(), all);
         var fixture = new VerifierFixture(database, issuer, fake, introspector, process);
         var keys = process.Services.GetRequiredService<KeyCache>();
-        await Eventually.HoldsAsync("there is a lease, and the keys are as new as the feed says", () => Task.FromResult(fixture.Follower.LeaseLeft > TimeSpan.Zero && !keys.IsBehind));
+        await Eventually.HoldsAsync("there is a lease, and the keys are as new as the feed says", () => fixture.Follower.LeaseLeft > TimeSpan.Zero && !keys.IsBehind);
         return fixture;
     }
 
