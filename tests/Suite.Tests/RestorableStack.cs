@@ -378,7 +378,8 @@ internal sealed class RestorableStack : IAsyncDisposable
                 {
                     _refused[name] = Reason.PeerUnavailable;
                 }
-                await Task.Delay(10);
+                // There are a dozen and a half of them: asked more often, they leave no processor to what is to come back.
+                await Task.Delay(50);
             }
         }
     }
