@@ -5,10 +5,13 @@ internal sealed class Backoff(ClientOptions options)
 {
     private int _failures;
 
-    public TimeSpan Next()
+    /// <param name="most">Default <see cref="ClientOptions.MostBackoff"/>.</param>
+    public TimeSpan Next(TimeSpan? most = null)
     {
-        var most = options.LeastBackoff * Math.Pow(2, Math.Min(_failures++, 20));
-        return (most < options.MostBackoff ? most : options.MostBackoff) * (0.5 + Random.Shared.NextDouble() / 2);
+        var pause = options.LeastBackoff * Math.Pow(2, Math.Min(_failures++, 20));
+        if (pause > options.MostBackoff) pause = options.MostBackoff;
+        if (pause > most) pause = most.Value;
+        return pause * (0.5 + Random.Shared.NextDouble() / 2);
     }
 
     public void Reset() => _failures = 0;

@@ -14,8 +14,10 @@ namespace ClawBureau.Client;
 /// </summary>
 public sealed class PeerCalls
 {
+    private static readonly TimeSpan Break = TimeSpan.FromSeconds(2), FirstBreak = TimeSpan.FromMilliseconds(100), MostAtFirst = TimeSpan.FromSeconds(1);
     private readonly ResiliencePipeline _pipeline;
     private readonly string _peer;
+    private volatile bool _hasAnswered;
 
     /// <param name="peer">As sentences name it: "the Issuer".</param>
     /// <param name="timeout">For one try.</param>
@@ -32,14 +34,15 @@ public sealed class PeerCalls
                 BackoffType = DelayBackoffType.Constant,
                 UseJitter = true,
             })
-            // Inside the retry, so that every try counts: half of at least 10 in 10 s opens it for 2 s.
+            // Inside the retry, so that every try counts: half of at least 10 in 10 s opens it for 2 s. A peer that never answered is
+            // being started, as this process is: it is asked again after 100 ms, then twice as long, up to 1 s.
             .AddCircuitBreaker(new CircuitBreakerStrategyOptions
             {
                 ShouldHandle = transient,
                 FailureRatio = 0.5,
                 MinimumThroughput = 10,
                 SamplingDuration = TimeSpan.FromSeconds(10),
-                BreakDuration = TimeSpan.FromSeconds(2),
+                BreakDurationGenerator = args => ValueTask.FromResult(_hasAnswered ? Break : First(args.HalfOpenAttempts)),
             })
             .AddTimeout(timeout)
             .Build();
@@ -54,7 +57,9 @@ public sealed class PeerCalls
     {
         try
         {
-            return await _pipeline.ExecuteAsync(static async (call, token) => await call(token), ask, cancellationToken);
+            var answer = await _pipeline.ExecuteAsync(static async (call, token) => await call(token), ask, cancellationToken);
+            _hasAnswered = true;
+            return answer;
         }
         catch (TimeoutRejectedException e)
         {
@@ -65,6 +70,8 @@ public sealed class PeerCalls
             throw new Refusal(Reason.PeerUnavailable, $"{Capitalised(_peer)} failed too often in the last seconds; it is asked again in a moment", inner: e);
         }
     }
+
+    private static TimeSpan First(int attempts) => FirstBreak * (1 << Math.Min(attempts, 10)) is var pause && pause < MostAtFirst ? pause : MostAtFirst;
 
     private static string Capitalised(string text) => char.ToUpperInvariant(text[0]) + text[1..];
 }

@@ -67,7 +67,7 @@ public sealed class KeyTests
         Assert.False(client.Verifier.TryVerify(client.Sign().Compact, TokenRequirements.None, out _));
 
         gate.SetResult();
-        await Testing.Eventually.HoldsAsync("the change is here", () => Task.FromResult(!client.Keys.IsBehind));
+        await Testing.Eventually.HoldsAsync("the change is here", () => !client.Keys.IsBehind);
         Assert.True((await client.VerifyAsync(client.Sign(key: added).Compact)).IsValid);
     }
 
@@ -88,6 +88,37 @@ public sealed class KeyTests
         await client.HoldsAsync("the change is here", () => !client.Keys.IsBehind);
         await client.HasLeaseAsync();
         Assert.True(client.Verifier.TryVerify(client.Sign().Compact, TokenRequirements.None, out _));
+    }
+
+    [Fact]
+    public async Task Without_any_keys_they_are_asked_for_again_within_half_a_second_however_long_it_takes()
+    {
+        var clock = new PausesTold();
+        var source = new CountedKeys { Down = new Refusal(Reason.PeerUnavailable) };
+        var keys = new KeyCache(source, new ClientOptions(), clock, Microsoft.Extensions.Logging.Abstractions.NullLogger<KeyCache>.Instance);
+        using var stop = new CancellationTokenSource();
+        var running = keys.RunAsync(stop.Token);
+        await Testing.Eventually.HoldsAsync("it was tried thirty times", () => clock.Pauses.Count >= 30);
+        var pauses = clock.Pauses.ToArray();
+        source.Down = null;
+        await keys.Loaded;
+        await stop.CancelAsync();
+        await running;
+        Assert.InRange(pauses[0].TotalMilliseconds, 50, 100);
+        Assert.All(pauses, pause => Assert.InRange(pause.TotalMilliseconds, 50, 500));
+        Assert.Contains(pauses, pause => pause.TotalMilliseconds > 200);
+    }
+
+    /// <summary>Says how long somebody wanted to wait, and lets him go at once.</summary>
+    private sealed class PausesTold : TimeProvider
+    {
+        public System.Collections.Concurrent.ConcurrentQueue<TimeSpan> Pauses { get; } = [];
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            Pauses.Enqueue(dueTime);
+            return base.CreateTimer(callback, state, TimeSpan.Zero, period);
+        }
     }
 
     [Fact]

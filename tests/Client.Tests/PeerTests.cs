@@ -47,12 +47,11 @@ public sealed class PeerTests
             await Task.Delay(Timeout.InfiniteTimeSpan, token);
             return 0;
         }, CancellationToken.None);
-        await Eventually.HoldsAsync("it is given up", async () =>
+        await Eventually.HoldsAsync("it is given up", () =>
         {
             _clock.Advance(TimeSpan.FromMilliseconds(100));
-            await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, CancellationToken.None);
             return answer.IsCompleted;
-        });
+        }, pause: TimeSpan.FromMilliseconds(1));
         var refusal = await Assert.ThrowsAsync<Refusal>(() => answer);
         Assert.Equal((Reason.PeerUnavailable, "No answer from the Issuer in time", 2), (refusal.Reason, refusal.Sentence, asked));
     }
@@ -74,34 +73,80 @@ public sealed class PeerTests
     [Fact]
     public async Task A_peer_that_fails_and_fails_is_not_asked_for_a_while_and_then_again()
     {
-        var calls = new PeerCalls("the Issuer", TimeSpan.FromSeconds(30), _clock);
-        int asked = 0;
-        bool isDown = true;
-        async Task<bool> RefusedAsync()
-        {
-            var answer = calls.AskAsync(_ =>
-            {
-                asked++;
-                return isDown ? throw new Refusal(Reason.PeerUnavailable) : Task.FromResult(7);
-            }, CancellationToken.None);
-            await Eventually.HoldsAsync("it is answered", async () =>
-            {
-                _clock.Advance(TimeSpan.FromMilliseconds(10));          // past the pause between the two tries
-                await Task.Yield();
-                return answer.IsCompleted;
-            });
-            return await answer.ContinueWith(done => done.IsFaulted, TaskScheduler.Default);
-        }
-        for (int i = 0; i < 8; i++) Assert.True(await RefusedAsync());
-        int before = asked;
-        Assert.InRange(before, 10, 16);
-        Assert.True(await RefusedAsync());
-        Assert.Equal(before, asked);            // nobody was asked
+        var peer = new Peer(_clock);
+        Assert.False(await peer.RefusedAsync());
+        peer.IsDown = true;
+        for (int i = 0; i < 8; i++) Assert.True(await peer.RefusedAsync());
+        int before = peer.Asked;
+        Assert.InRange(before, 10, 17);
+        Assert.True(await peer.RefusedAsync());
+        Assert.Equal(before, peer.Asked);       // nobody was asked
 
-        isDown = false;
-        _clock.Advance(TimeSpan.FromSeconds(3));
-        Assert.False(await RefusedAsync());
-        Assert.Equal(before + 1, asked);
+        _clock.Advance(TimeSpan.FromSeconds(1.5));
+        Assert.True(await peer.RefusedAsync());
+        Assert.Equal(before, peer.Asked);
+        peer.IsDown = false;
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.False(await peer.RefusedAsync());
+        Assert.Equal(before + 1, peer.Asked);
+    }
+
+    [Fact]
+    public async Task A_peer_that_never_answered_is_asked_again_soon_and_then_less_and_less_often_up_to_a_second()
+    {
+        var peer = new Peer(_clock) { IsDown = true };
+        for (int i = 0; i < 8; i++) Assert.True(await peer.RefusedAsync());
+        Assert.InRange(peer.Asked, 10, 16);
+        foreach (int milliseconds in (int[])[100, 200, 400, 800, 1000, 1000])
+        {
+            int before = peer.Asked;
+            Assert.True(await peer.RefusedAsync());
+            Assert.Equal(before, peer.Asked);               // nobody was asked
+            _clock.Advance(TimeSpan.FromMilliseconds(milliseconds));
+            Assert.True(await peer.RefusedAsync());
+            Assert.Equal(before + 1, peer.Asked);
+        }
+        peer.IsDown = false;
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.False(await peer.RefusedAsync());
+
+        // From then on it is one that was up.
+        peer.IsDown = true;
+        while (!peer.IsBroken) Assert.True(await peer.RefusedAsync());
+        int asked = peer.Asked;
+        _clock.Advance(TimeSpan.FromSeconds(1.5));
+        Assert.True(await peer.RefusedAsync());
+        Assert.Equal(asked, peer.Asked);
+    }
+
+    /// <summary>One that answers, or does not.</summary>
+    private sealed class Peer(TestClock clock)
+    {
+        private readonly PeerCalls _calls = new("the Issuer", TimeSpan.FromSeconds(30), clock);
+
+        public bool IsDown { get; set; }
+
+        /// <summary>How often it was.</summary>
+        public int Asked { get; private set; }
+
+        /// <summary>The last refusal came without asking it.</summary>
+        public bool IsBroken { get; private set; }
+
+        public async Task<bool> RefusedAsync()
+        {
+            var answer = _calls.AskAsync(_ =>
+            {
+                Asked++;
+                return IsDown ? throw new Refusal(Reason.PeerUnavailable) : Task.FromResult(7);
+            }, CancellationToken.None);
+            await Eventually.HoldsAsync("it is answered", () =>
+            {
+                if (!answer.IsCompleted) clock.Advance(TimeSpan.FromMilliseconds(5));           // past the pause between the two tries
+                return answer.IsCompleted;
+            }, pause: TimeSpan.FromMilliseconds(1));
+            IsBroken = answer.Exception?.InnerException is Refusal { Sentence: { } sentence } && sentence.Contains("failed too often", StringComparison.Ordinal);
+            return answer.IsFaulted;
+        }
     }
 
     [Fact]

@@ -21,6 +21,9 @@ public sealed record HeldKeys(VerificationKeySet Keys, string Epoch, long Seq, l
 /// </summary>
 public sealed class KeyCache(IKeySource source, ClientOptions options, TimeProvider time, ILogger<KeyCache> log)
 {
+    // Without any keys nothing can be decided; whoever has them is being started, as this process is.
+    private static readonly TimeSpan MostPauseAtFirst = TimeSpan.FromMilliseconds(500);
+
     private readonly Lock _lock = new();
     private volatile HeldKeys _held = HeldKeys.None;
     private long _announced;                // written under the lock: changes announced so far
@@ -129,7 +132,7 @@ public sealed class KeyCache(IKeySource source, ClientOptions options, TimeProvi
                 catch (Refusal)
                 {
                     // Logged by the fetch. What is held stays; while a change is announced, nothing is decided by it alone.
-                    pause = backoff.Next();
+                    pause = backoff.Next(_held.IsNone ? MostPauseAtFirst : null);
                     woken = NewSignal().Task;       // news does not shorten the pause
                 }
                 catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
