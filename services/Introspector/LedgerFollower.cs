@@ -219,9 +219,13 @@ public sealed class LedgerFollower(
         if (restored.Epoch != _epoch) return;
         await ledger.ReportLossAsync(new Revision(_epoch, _seq, ring.Head), _beat, cancellationToken);
         _restoredTo = restored.RevocationSeq < ring.Head ? restored.RevocationSeq : ring.Head;
-        foreach (var some in live.ReadAll().Where(e => e.RevocationSeq > _restoredTo).Chunk(RememberedAtOnce))
+        // What was kept through a recovery, and still stands, has a number that is another's in the ledger: it is told without one.
+        var kept = _kept.Select(NameOf).ToHashSet();
+        foreach (var some in live.ReadAll().Select(e => kept.Contains(NameOf(e)) ? e with { RevocationSeq = default } : e).Where(e => e.RevocationSeq == default || e.RevocationSeq > _restoredTo).Chunk(RememberedAtOnce))
             await ledger.RememberAsync(_epoch, some, cancellationToken);
         _remembered = true;
+
+        static (RevocationSeq, TokenHash?, string?, GroupKey?) NameOf(RevocationEntry entry) => (entry.RevocationSeq, entry.TokenHash, entry.Jti, entry.Group);
     }
 
     private async Task ReadWhileAskedAsync()

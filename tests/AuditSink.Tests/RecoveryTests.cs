@@ -132,6 +132,44 @@ public sealed class RecoveryTests
     }
 
     [Fact]
+    public async Task What_an_Introspector_kept_through_one_recovery_it_gives_back_at_the_next()
+    {
+        PostgresProxy? wire = null;
+        await using var suite = await Suite.StartAsync(through: connection => (wire = new PostgresProxy(connection)).ConnectionString);
+        IssueTokenResponse[] kept = [await suite.IssueAsync(), await suite.IssueAsync()];
+        await RelayTests.WaitUntilRelayedAsync(suite.Audit, suite.Ledger);
+        await using (var first = await DatabaseBackup.TakeAsync(suite.Ledger.Database))
+        {
+            await suite.WaitUntilServedAsync();
+            await suite.Audit.StopAsync();
+            foreach (var token in kept) await suite.RevokeAsync(token);
+            foreach (var token in kept) Assert.True((await suite.IntrospectAsync(token)).Revoked);
+            await wire!.CutAsync();
+            await first.RestoreAsync();
+            await suite.StartSinkAgainAsync();
+            Assert.Equal(0, (await suite.RecoverAsync(acceptLost: true)).Remembered);
+        }
+        wire.Mend();
+        await suite.WaitUntilServedAsync();
+
+        await RelayTests.WaitUntilRelayedAsync(suite.Audit, suite.Ledger);
+        await using var second = await DatabaseBackup.TakeAsync(suite.Ledger.Database);
+        await suite.WaitUntilServedAsync();
+        var logged = await suite.IssueAsync();
+        await suite.RevokeAsync(logged);
+        Assert.True((await suite.IntrospectAsync(logged)).Revoked);
+        await RelayTests.WaitUntilRelayedAsync(suite.Audit, suite.Ledger);
+        await second.RestoreAsync();
+        await Suite.WaitUntilRefusedAsync(Reason.LedgerNeedsRecovery, () => suite.IntrospectAsync(logged));
+        await Eventually.HoldsAsync("the Introspector has left what it knows", async () => await suite.Ledger.ScalarAsync<long>("SELECT count(*) FROM ledger.remembered") == 3);
+
+        Assert.Equal(2, (await suite.RecoverAsync()).Remembered);           // the third the log has
+        await suite.AddIntrospectorAsync();
+        foreach (var token in kept.Append(logged)) Assert.True((await suite.IntrospectAsync(token, suite.Introspectors[^1])).Revoked);
+        await wire.DisposeAsync();
+    }
+
+    [Fact]
     public async Task A_fresh_Issuer_on_an_older_ledger_is_stopped_by_the_log_which_is_ahead()
     {
         await using var suite = await Suite.StartAsync();
@@ -247,7 +285,7 @@ public sealed class RecoveryTests
                 new Dictionary<string, string?> { ["CLAW_DATABASE_INTROSPECTOR"] = through is null ? connection : through(connection) });
             process.ExpectsErrors = true;
             Introspectors.Add(process);
-            if (untilReady) await Eventually.HoldsAsync("the Introspector is ready", () => Task.FromResult(process.Services.GetRequiredService<Readiness>().IsReady));
+            if (untilReady) await Eventually.HoldsAsync("the Introspector is ready", () => process.Services.GetRequiredService<Readiness>().IsReady);
         }
 
         public FeedService.FeedServiceClient Feed(TestProcess? at = null) => new((at ?? Introspectors[0]).Channel().Calls);

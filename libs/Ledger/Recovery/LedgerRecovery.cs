@@ -214,7 +214,7 @@ public sealed class LedgerRecovery(NpgsqlDataSource admin)
     private static async Task<(int Count, IReadOnlyList<Act> Acts)> ReadRememberedAsync(NpgsqlConnection connection, Guid epoch, RevocationSeq after, CancellationToken cancellationToken)
     {
         await using var command = new NpgsqlCommand(
-            "SELECT kind, token_hash, jti, group_key, blocked, cut, expires_at FROM ledger.remembered WHERE epoch = $1 AND revocation_seq > $2 ORDER BY revocation_seq", connection)
+            "SELECT kind, token_hash, jti, group_key, blocked, cut, expires_at FROM ledger.remembered WHERE epoch = $1 AND (revocation_seq = 0 OR revocation_seq > $2) ORDER BY revocation_seq", connection)
         { Parameters = { new() { Value = epoch }, new() { Value = after.Value } } };
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         var acts = new List<Act>();
