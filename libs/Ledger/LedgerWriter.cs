@@ -269,10 +269,8 @@ public sealed class LedgerWriter : BackgroundService
     {
         Commits++;
         foreach (var act in acts)
-        {
             if (act.Outcome is { Verdict: Verdict.Recorded } recorded) Saw(recorded.Epoch, recorded.Seq);
-            act.Confirm();
-        }
+        PendingAct.AnswerTogether(acts);
     }
 
     /// <summary>Has nobody served any more, whichever process he asks, where the ledger ends before what this one recorded.</summary>

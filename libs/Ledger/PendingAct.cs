@@ -5,7 +5,10 @@ namespace ClawBureau.Ledger;
 /// <summary>An act in the queue and the answer somebody waits for.</summary>
 internal sealed class PendingAct(Act act)
 {
-    private readonly TaskCompletionSource<ActOutcome> _answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private const int GroupSize = 16;
+
+    // Whoever waits goes on in the thread that answers, which is never the writer's: AnswerTogether.
+    private readonly TaskCompletionSource<ActOutcome> _answer = new();
 
     public Act Act { get; } = act;
 
@@ -20,6 +23,23 @@ internal sealed class PendingAct(Act act)
 
     public Task<ActOutcome> Answer => _answer.Task;
 
-    public void Confirm() => _answer.TrySetResult(Outcome ?? throw new InvalidOperationException("the batch committed without judging this act"));
-    public void Refuse(Exception why) => _answer.TrySetException(why);
+    public void Refuse(Exception why) => ThreadPool.UnsafeQueueUserWorkItem(static told => told.Answer.TrySetException(told.Why), (Answer: _answer, Why: why), preferLocal: false);
+
+    /// <summary>
+    /// Tells acts what became of them, in groups, each on a thread of its own: one hop to the thread pool for each of them would cost a
+    /// good part of what is left to do for it, and one for all would leave the other processors idle.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">One was not judged; nobody has been told anything.</exception>
+    public static void AnswerTogether(IReadOnlyList<PendingAct> acts)
+    {
+        foreach (var act in acts)
+            if (act.Outcome is null) throw new InvalidOperationException("the batch committed without judging this act");
+        foreach (var group in acts.Chunk(GroupSize))
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static told =>
+            {
+                foreach (var act in told) act._answer.TrySetResult(act.Outcome!);
+            }, group, preferLocal: false);
+        }
+    }
 }
