@@ -54,8 +54,8 @@ internal sealed class Comparison(LoadOptions options, Action<string> report)
     }
 
     /// <summary>
-    /// Until what runs was compiled for good: the runtime does that behind the first tens of thousands of calls, which would count as
-    /// theirs. A slow side gets no more than twice the time it is measured for, and no more than ten seconds.
+    /// Until what runs was compiled for good: the runtime does that behind the first tens of thousands of calls, however much each of them
+    /// brings, which would count as theirs. A slow side gets no more than twice the time it is measured for, and no more than ten seconds.
     /// </summary>
     private async Task WarmUpAsync(Side side, CancellationToken cancellationToken)
     {
@@ -63,10 +63,10 @@ internal sealed class Comparison(LoadOptions options, Action<string> report)
         var (spent, most) = (TimeSpan.Zero, TimeSpan.FromTicks(Math.Min(2 * options.Duration.Ticks, MostWarmUp.Ticks)));
         do
         {
-            done += (await side.RunAsync(options.WarmUp, cancellationToken)).Operations;
+            done += (await side.RunAsync(options.WarmUp, cancellationToken)).Latencies.Count;
             spent += options.WarmUp;
         }
-        while (done < options.WarmUpOperations && spent < most);
+        while (done < options.WarmUpCalls && spent < most);
     }
 
     internal static double Median(IEnumerable<double> values)

@@ -15,11 +15,11 @@ public sealed record LoadOptions
     /// <summary>Rounds that the duration is cut into: in each, every side has its turn. 5.</summary>
     public int Rounds { get; init; } = 5;
 
-    /// <summary>Before anything is counted, each side runs this long, and again until it did <see cref="WarmUpOperations"/>. 2 s.</summary>
+    /// <summary>Before anything is counted, each side runs this long, and again until it did <see cref="WarmUpCalls"/>. 2 s.</summary>
     public TimeSpan WarmUp { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>30,000.</summary>
-    public long WarmUpOperations { get; init; } = 30_000;
+    public long WarmUpCalls { get; init; } = 30_000;
 
     /// <summary>Live revocations of the mass scenario. A million.</summary>
     public int LiveRevocations { get; init; } = 1_000_000;

@@ -23,6 +23,14 @@ public sealed class JsJsonWriter
 
     public byte[] ToArray() => _buffer.WrittenSpan.ToArray();
 
+    /// <summary>Begins anew with the room it has.</summary>
+    public JsJsonWriter Clear()
+    {
+        _buffer.ResetWrittenCount();
+        _needsComma = false;
+        return this;
+    }
+
     public JsJsonWriter BeginObject() => Open((byte)'{');
 
     public JsJsonWriter EndObject() => Close((byte)'}');

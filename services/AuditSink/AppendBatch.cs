@@ -27,7 +27,7 @@ internal sealed class AppendBatch(TreeEdge from)
     public void Add(PendingRun pending, int present, long? cursor, Continuation? continues)
     {
         _parts.Add(new Part(pending, present, cursor, continues, Edge.Size));
-        foreach (var hash in pending.Run.LeafHashes.AsSpan(present)) Edge.Append(hash, _tiles);
+        for (int i = present; i < pending.Run.Events.Count; i++) Edge.Append(pending.Run.LeafHash(i), _tiles);
     }
 
     /// <summary>True when a tree read from the database is the one this batch leaves: it was committed.</summary>
@@ -48,7 +48,7 @@ internal sealed class AppendBatch(TreeEdge from)
             [
                 Array(NpgsqlDbType.Text, _parts.Select(p => p.Run.Source)), Array(NpgsqlDbType.Uuid, _parts.Select(p => p.Run.Epoch)),
                 Array(NpgsqlDbType.Bigint, _parts.Select(p => p.Cursor)), Array(NpgsqlDbType.Bigint, _parts.Select(p => p.Run.LastSeq)),
-                Array(NpgsqlDbType.Bytea, _parts.Select(p => p.Run.LeafHashes[^1])),
+                Array(NpgsqlDbType.Bytea, _parts.Select(p => p.Run.LeafHash(p.Run.Events.Count - 1))),
                 Array(NpgsqlDbType.Uuid, _parts.Select(p => p.Continues?.Epoch)), Array(NpgsqlDbType.Bigint, _parts.Select(p => p.Continues?.LastSeq)),
             ]);
         var rows = _parts.SelectMany(Rows).ToList();
@@ -60,18 +60,18 @@ internal sealed class AppendBatch(TreeEdge from)
                 Array(NpgsqlDbType.Bigint, rows.Select(r => r.FirstIndex)), Array(NpgsqlDbType.Integer, rows.Select(r => r.Count)),
                 Array(NpgsqlDbType.Text, rows.Select(r => r.Run.Source)), Array(NpgsqlDbType.Uuid, rows.Select(r => r.Run.Epoch)),
                 Array(NpgsqlDbType.Bigint, rows.Select(r => r.Run.FirstSeq + r.First)),
-                Array(NpgsqlDbType.TimestampTz, rows.Select(r => r.Events.Min(e => e.At).UtcDateTime)), Array(NpgsqlDbType.TimestampTz, rows.Select(r => r.Events.Max(e => e.At).UtcDateTime)),
-                Array(NpgsqlDbType.Bytea, rows.Select(r => r.Run.LeafHashes[r.First..r.End].SelectMany(h => h).ToArray())),
-                Array(NpgsqlDbType.Bytea, rows.Select(r => Packed.Bundle(r.Run.Leaves[r.First..r.End]))),
+                Array(NpgsqlDbType.TimestampTz, rows.Select(r => r.Run.Times(r.First, r.End).Earliest)), Array(NpgsqlDbType.TimestampTz, rows.Select(r => r.Run.Times(r.First, r.End).Latest)),
+                Array(NpgsqlDbType.Bytea, rows.Select(r => r.Run.LeafHashes(r.First, r.End))),
+                Array(NpgsqlDbType.Bytea, rows.Select(r => r.Run.Leaves(r.First, r.End))),
             ]);
         Add("""
             INSERT INTO audit.payloads (first_index, salts, payloads, keys) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[])
             """,
             [
                 Array(NpgsqlDbType.Bigint, rows.Select(r => r.FirstIndex)),
-                Array(NpgsqlDbType.Bytea, rows.Select(r => r.Run.Salts[(r.First * Leaf.SaltLength)..(r.End * Leaf.SaltLength)])),
-                Array(NpgsqlDbType.Bytea, rows.Select(r => Packed.Blob([.. r.Events.Select(e => e.Payload)]))),
-                Array(NpgsqlDbType.Bytea, rows.Select(r => Packed.Blob([.. r.Events.Select(e => e.Keys)]))),
+                Array(NpgsqlDbType.Bytea, rows.Select(r => r.Run.Salts(r.First, r.End))),
+                Array(NpgsqlDbType.Bytea, rows.Select(r => r.Run.Payloads(r.First, r.End))),
+                Array(NpgsqlDbType.Bytea, rows.Select(r => r.Run.Keys(r.First, r.End))),
             ]);
         if (_tiles.Count > 0)
         {
@@ -116,6 +116,5 @@ internal sealed class AppendBatch(TreeEdge from)
     private sealed record Row(EventRun Run, long FirstIndex, int First, int End)
     {
         public int Count => End - First;
-        public IEnumerable<SourceEvent> Events => Run.Events.Skip(First).Take(Count);
     }
 }

@@ -285,7 +285,7 @@ public sealed class AuditLog : BackgroundService
             {
                 int at = (int)(first + i - run.FirstSeq);
                 if (at >= present) break;
-                var leaf = MerkleHash.OfLeaf(run.LeafOf(at, salts.AsSpan(Leaf.SaltLength * i, Leaf.SaltLength)));
+                var leaf = run.LeafHashUnder(salts.AsSpan(Leaf.SaltLength * i, Leaf.SaltLength), at);
                 if (!leaf.AsSpan().SequenceEqual(hashes.AsSpan(MerkleHash.Length * i, MerkleHash.Length))) return true;
                 compared++;
             }

@@ -21,8 +21,8 @@ public sealed class AuditSinkOptions
     /// <summary>Most events in one commit. 4,096, what one call may bring.</summary>
     public int BatchEvents { get; init; } = 4096;
 
-    /// <summary>Most bytes in one commit, unless one call alone brings more. 2 MiB.</summary>
-    public long BatchBytes { get; init; } = 2L << 20;
+    /// <summary>Most bytes in one commit, unless one call alone brings more. 4 MiB.</summary>
+    public long BatchBytes { get; init; } = 4L << 20;
 
     /// <summary>How long one commit may take on the wire before its connection is given up. 5 s; the role's own timeouts are shorter.</summary>
     public TimeSpan BatchTimeout { get; init; } = TimeSpan.FromSeconds(5);

@@ -28,7 +28,7 @@ internal enum LookupField : byte
 public sealed class LookupIndex(AuditDatabase database, ILogger<LookupIndex> log) : BackgroundService
 {
     private const int RunsAtOnce = 64;
-    private const int EventsAtOnce = 1024;
+    private const int EventsAtOnce = 4096;
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(1);
     private readonly SemaphoreSlim _appended = new(0, 1);
 
@@ -48,10 +48,10 @@ public sealed class LookupIndex(AuditDatabase database, ILogger<LookupIndex> log
     internal static long KeyOf(LookupField field, ReadOnlySpan<byte> value)
     {
         Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
-        using var sha = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        sha.AppendData([(byte)field]);
-        sha.AppendData(value);
-        sha.GetHashAndReset(hash);
+        Span<byte> input = value.Length < 512 ? stackalloc byte[1 + value.Length] : new byte[1 + value.Length];
+        input[0] = (byte)field;
+        value.CopyTo(input[1..]);
+        SHA256.HashData(input, hash);
         return BinaryPrimitives.ReadInt64BigEndian(hash);
     }
 
@@ -96,9 +96,13 @@ public sealed class LookupIndex(AuditDatabase database, ILogger<LookupIndex> log
         await using var connection = await database.Reading.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         long next;
-        await using (var command = new NpgsqlCommand("SELECT next_index FROM audit.lookup_cursor FOR UPDATE", connection))
+        // Notes and cursor go together: what a crash of the server takes back of them is noted again, so nothing waits for its disk.
+        await using (var begin = new NpgsqlBatch(connection)
         {
-            next = (long)(await command.ExecuteScalarAsync(cancellationToken))!;
+            BatchCommands = { new("SET LOCAL synchronous_commit = off"), new("SELECT next_index FROM audit.lookup_cursor FOR UPDATE") },
+        })
+        {
+            next = (long)(await begin.ExecuteScalarAsync(cancellationToken))!;
         }
         var notes = new HashSet<(long Key, long FirstIndex)>();
         long from = next;
@@ -117,21 +121,36 @@ public sealed class LookupIndex(AuditDatabase database, ILogger<LookupIndex> log
                 long first = reader.GetInt64(0);
                 next = first + reader.GetInt32(1);
                 notes.Add((KeyOf(LookupField.Source, reader.GetString(2)), first));
-                foreach (var leaf in Packed.OpenBundle(reader.GetFieldValue<byte[]>(3))) notes.Add((KeyOf(LookupField.Kind, Leaf.Decode(leaf.Span).Kind), first));
-                foreach (var keys in Packed.OpenBlob(reader.GetFieldValue<byte[]>(4))) NoteKeys(notes, EventKeys.Parser.ParseFrom(keys.Span), first);
+                var kinds = new HashSet<string>(StringComparer.Ordinal);
+                foreach (var leaf in Packed.OpenBundle(reader.GetFieldValue<byte[]>(3))) kinds.Add(Leaf.KindOf(leaf.Span));
+                foreach (var kind in kinds) notes.Add((KeyOf(LookupField.Kind, kind), first));
+                ReadOnlyMemory<byte>? before = null;        // what is about the same stands together
+                foreach (var keys in Packed.OpenBlob(reader.GetFieldValue<byte[]>(4)))
+                {
+                    if (before is null || !keys.Span.SequenceEqual(before.Value.Span)) NoteKeys(notes, EventKeys.Parser.ParseFrom(keys.Span), first);
+                    before = keys;
+                }
             }
         }
         if (next == from) return false;
-        await using (var insert = new NpgsqlCommand("INSERT INTO audit.lookup (key, first_index) SELECT * FROM unnest($1::bigint[], $2::bigint[]) ON CONFLICT DO NOTHING", connection))
+        var ordered = notes.OrderBy(n => n.Key).ToList();
+        await using (var write = new NpgsqlBatch(connection)
         {
-            var ordered = notes.OrderBy(n => n.Key).ToList();
-            insert.Parameters.Add(new() { Value = ordered.Select(n => n.Key).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
-            insert.Parameters.Add(new() { Value = ordered.Select(n => n.FirstIndex).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
-            await insert.ExecuteNonQueryAsync(cancellationToken);
-        }
-        await using (var advance = new NpgsqlCommand("UPDATE audit.lookup_cursor SET next_index = $1", connection) { Parameters = { new() { Value = next } } })
+            BatchCommands =
+            {
+                new("INSERT INTO audit.lookup (key, first_index) SELECT * FROM unnest($1::bigint[], $2::bigint[]) ON CONFLICT DO NOTHING")
+                {
+                    Parameters =
+                    {
+                        new() { Value = ordered.Select(n => n.Key).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint },
+                        new() { Value = ordered.Select(n => n.FirstIndex).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint },
+                    },
+                },
+                new("UPDATE audit.lookup_cursor SET next_index = $1") { Parameters = { new() { Value = next } } },
+            },
+        })
         {
-            await advance.ExecuteNonQueryAsync(cancellationToken);
+            await write.ExecuteNonQueryAsync(cancellationToken);
         }
         await transaction.CommitAsync(cancellationToken);
         return true;

@@ -47,7 +47,7 @@ internal static partial class Mapping
         if (keys.TokenHash.Length is not (0 or TokenHash.Length)) throw Refusal.OfField(Reason.InvalidRequest, "events.keys.token_hash", "token_hash must be 32 bytes");
         var encoded = keys.ToByteArray();
         if (encoded.Length > MostKeys) throw TooLarge(MostKeys);
-        return new SourceEvent(e.Kind, e.RecordedAt.Seconds, e.RecordedAt.Nanos, e.Payload.ToByteArray(), encoded);
+        return new SourceEvent(e.Kind, e.RecordedAt.Seconds, e.RecordedAt.Nanos, e.Payload.Memory, encoded);
 
         static Refusal TooLarge(int limit) => new(Reason.AuditEventTooLarge, metadata: new Dictionary<string, string> { ["limit"] = $"{limit}" });
     }

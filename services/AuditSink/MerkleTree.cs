@@ -13,10 +13,26 @@ internal static class MerkleHash
     /// <summary>SHA-256(0x00 || entry).</summary>
     public static byte[] OfLeaf(ReadOnlySpan<byte> entry)
     {
+        var hash = new byte[Length];
+        OfLeaf(entry, hash);
+        return hash;
+    }
+
+    /// <summary>The same without the object.</summary>
+    public static void OfLeaf(ReadOnlySpan<byte> entry, Span<byte> hash)
+    {
         Span<byte> input = entry.Length < 1024 ? stackalloc byte[entry.Length + 1] : new byte[entry.Length + 1];
         input[0] = 0x00;
         entry.CopyTo(input[1..]);
-        return SHA256.HashData(input);
+        SHA256.HashData(input, hash);
+    }
+
+    /// <summary>Hashes one behind the other.</summary>
+    public static byte[] Join(IReadOnlyList<byte[]> hashes)
+    {
+        var joined = new byte[Length * hashes.Count];
+        for (int i = 0; i < hashes.Count; i++) hashes[i].CopyTo(joined, Length * i);
+        return joined;
     }
 
     /// <summary>SHA-256(0x01 || left || right).</summary>
@@ -52,7 +68,7 @@ internal sealed class TreeEdge
 
     public long Size { get; private set; }
 
-    public byte[] Frontier => [.. _frontier.SelectMany(hash => hash)];
+    public byte[] Frontier => MerkleHash.Join(_frontier);
 
     public TreeEdge Clone() => new(this);
 
@@ -122,7 +138,7 @@ internal sealed class TreeEdge
         hashes.Add(hash);
         if (hashes.Count < TileWidth) return;
         // Size still is what it was before this leaf, which completes the tile.
-        full.Add(new HashTile(level, FullTiles(Size, level), [.. hashes.SelectMany(h => h)]));
+        full.Add(new HashTile(level, FullTiles(Size, level), MerkleHash.Join(hashes)));
         hashes.Clear();
     }
 
