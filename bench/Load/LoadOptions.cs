@@ -18,6 +18,9 @@ public sealed record LoadOptions
     /// <summary>Before anything is counted, each side runs this long, and again until it did <see cref="WarmUpCalls"/>. 2 s.</summary>
     public TimeSpan WarmUp { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>How many watch at one time in the watch scenario, one after the other. 1, 100, 1,000 and 10,000.</summary>
+    public IReadOnlyList<int> Watchers { get; init; } = [1, 100, 1_000, 10_000];
+
     /// <summary>30,000.</summary>
     public long WarmUpCalls { get; init; } = 30_000;
 

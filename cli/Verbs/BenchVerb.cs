@@ -13,20 +13,22 @@ internal static class BenchVerb
         var json = new Option<bool>("--json") { Description = "Print everything as one JSON object, on the last line." };
         var seconds = new Option<double>("--seconds") { Description = "How long each side of a comparison runs; default 5.", DefaultValueFactory = _ => 5 };
         var clients = new Option<int>("--clients") { Description = "Calls under way at one time; default 64.", DefaultValueFactory = _ => 64 };
-        var command = new Command("bench", "Measure throughput, latency and CPU on a stack of its own, beside an empty call, raw SQL or the bare signature in the same rounds.") { names, json, seconds, clients };
+        var watchers = new Option<int[]>("--watchers") { Description = "How many watch the feed, one figure after the other; default 1 100 1000 10000.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [.. new LoadOptions().Watchers] };
+        var command = new Command("bench", "Measure throughput, latency and CPU on a stack of its own, beside an empty call, raw SQL or the bare signature in the same rounds.") { names, json, seconds, clients, watchers };
         command.SetAction(async (parsed, cancellationToken) =>
         {
             var chosen = parsed.GetValue(names) is { Length: > 0 } given ? given.Distinct().ToArray() : [.. LoadRun.Names];
             if (chosen.FirstOrDefault(name => !LoadRun.Names.Contains(name)) is { } unknown) throw new UsageException($"There is nothing called '{unknown}' to measure: {string.Join(", ", LoadRun.Names)}.");
             if (!(parsed.GetValue(seconds) is > 0 and <= 3600)) throw new UsageException("--seconds must be more than 0 and at most 3600.");
             if (parsed.GetValue(clients) is < 1 or > 1024) throw new UsageException("--clients must be 1 to 1024.");
+            if (parsed.GetValue(watchers)!.Any(count => count is < 1 or > 10_000)) throw new UsageException("--watchers must be 1 to 10000 each.");
 
             var rows = new List<Row>();
             int failures = 0;
             Console.Out.WriteLine(LoadRun.DescribeMachine());
             Console.Out.WriteLine($"{"",-52} {"per s",11} {"p50 ms",9} {"p99 ms",9} {"server us",10} {"client us",10} {"db us",8} {"ratio",7} {"cpu",7}  against");
             await LoadRun.RunAsync(
-                new LoadOptions { Names = chosen, Duration = TimeSpan.FromSeconds(parsed.GetValue(seconds)), Clients = parsed.GetValue(clients) },
+                new LoadOptions { Names = chosen, Duration = TimeSpan.FromSeconds(parsed.GetValue(seconds)), Clients = parsed.GetValue(clients), Watchers = parsed.GetValue(watchers)! },
                 Console.Error.WriteLine,
                 measured =>
                 {

@@ -46,7 +46,7 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
 
         var renewals = Channel.CreateBounded<Renewal>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
-        using var stream = watches.Open(responseStream, () => WatchFrame.Of(ToHeartbeat(ring.Head.Value, ring.Head.Value)), context.CancellationToken);
+        using var stream = watches.Open(context.GetHttpContext().Connection.Id, responseStream, () => WatchFrame.Of(ToHeartbeat(ring.Head.Value, ring.Head.Value)), context.CancellationToken);
         var listening = ListenAsync(requestStream, renewals.Writer, stream, ended.Token);
         var place = new Place(epochs, cursor, source.KeysSeq);        // what hello says; whatever comes later is announced
         watches.Add(stream);

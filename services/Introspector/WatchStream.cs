@@ -17,18 +17,22 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
     private readonly TimeProvider _time;
     private readonly CancellationTokenSource _cut;
     private readonly CancellationTokenRegistration _ended;
-    private ManualResetValueTaskSourceCore<bool> _signal = new() { RunContinuationsAsynchronously = true };
+    private ManualResetValueTaskSourceCore<bool> _signal;
     private int _state;                     // by Interlocked
     private long _sentAt;
     private long _sendingSince;             // 0: nothing is on its way
     private volatile bool _isTooSlow;
 
-    public WatchStream(IServerStreamWriter<WatchFrame> writer, TimeProvider time, CancellationToken ended)
+    /// <param name="connection">Which the watcher is on, maybe with others.</param>
+    public WatchStream(string connection, IServerStreamWriter<WatchFrame> writer, TimeProvider time, CancellationToken ended)
     {
-        (_writer, _time, _sentAt) = (writer, time, time.GetTimestamp());
+        (Connection, _writer, _time, _sentAt) = (connection, writer, time, time.GetTimestamp());
         _cut = CancellationTokenSource.CreateLinkedTokenSource(ended);
         _ended = ended.UnsafeRegister(static stream => ((WatchStream)stream!).Wake(), this);
     }
+
+    /// <summary>What it is on is the same for who are on one connection; whose frames are made together leave together.</summary>
+    public string Connection { get; }
 
     /// <summary>Only in the negative control of I31: what <see cref="SendAside"/> sends. The framework takes one frame at a time, so there is a pen to wait for.</summary>
     internal (Func<WatchFrame> Make, SemaphoreSlim Pen)? Aside { get; init; }
@@ -39,11 +43,11 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
     /// <summary>How long the frame under way has been so; zero while there is none.</summary>
     public TimeSpan Sending => Volatile.Read(ref _sendingSince) is var since && since == 0 ? TimeSpan.Zero : _time.GetElapsedTime(since);
 
-    /// <summary>Makes the watcher look around: now if it waits, else once it would wait.</summary>
-    public void Wake()
-    {
-        if (Interlocked.Exchange(ref _state, Woken) == Waiting) _signal.SetResult(true);
-    }
+    /// <summary>Makes the watcher look around, on another thread: now if it waits, else once it would wait.</summary>
+    public void Wake() => Wake(here: false);
+
+    /// <summary>The same on this thread, which goes on when the watcher waits again: for its next turn, or for a frame that does not leave.</summary>
+    public void WakeHere() => Wake(here: true);
 
     /// <summary>Ends when it is woken, or has been since the last time. One waiter.</summary>
     public ValueTask WaitAsync()
@@ -101,6 +105,13 @@ internal sealed class WatchStream : IValueTaskSource, IDisposable
     {
         _ended.Unregister();
         _cut.Dispose();
+    }
+
+    private void Wake(bool here)
+    {
+        if (Interlocked.Exchange(ref _state, Woken) != Waiting) return;
+        _signal.RunContinuationsAsynchronously = !here;         // nobody else is here: only one finds it waiting
+        _signal.SetResult(true);
     }
 
     void IValueTaskSource.GetResult(short token)

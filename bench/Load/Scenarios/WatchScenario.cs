@@ -14,14 +14,14 @@ internal static class WatchScenario
 {
     private const string WatchRpc = "/clawbureau.feed.v1.FeedService/WatchRevocations", RevokeRpc = "/clawbureau.revocation.v1.RevocationService/RevokeTokens";
     private const int StreamsPerConnection = 90;
-    private const int ProbesPerRound = 2;
+    private const int LeastProbes = 2;
     private const int LeastWarmUps = 5;
     private const int MostAttempts = 6;
     private static readonly TimeSpan MostWait = TimeSpan.FromSeconds(60);
 
     public static async Task RunAsync(LoadStack stack, LoadOptions options, Action<string> report, Action<IReadOnlyList<Row>> measured, CancellationToken cancellationToken)
     {
-        foreach (var count in (int[])[1, 100, 1_000, 10_000])
+        foreach (var count in options.Watchers)
         {
             foreach (var separate in (bool[])[false, true])
             {
@@ -50,15 +50,16 @@ internal static class WatchScenario
             using var revoke = await RawConnection.ConnectAsync(stack.Stack.Issuer.Address, RevokeRpc, stack.Stack.CaFile, stack.Stack.AdminKey, cancellationToken);
             // Until what runs for every watcher is compiled for good: before that the compiler is most of what would be measured.
             var warming = Stopwatch.StartNew();
-            for (int warm = 0; warm < LeastWarmUps || warming.Elapsed < options.WarmUp; warm++) await ProbeAsync(revoke, arrivals, cancellationToken);
+            for (int warm = 0; warm < LeastWarmUps || warming.Elapsed < 2 * options.WarmUp; warm++) await ProbeAsync(revoke, arrivals, cancellationToken);
 
+            var slice = options.Duration / options.Rounds;
             var counted = new Rounds();
             var rounds = await counted.RunAsync(options.Rounds, async done =>
             {
                 report($"{name}: round {done + 1} of {options.Rounds}");
                 var (serverBefore, clientBefore, began) = (ServerCpu(), Environment.CpuUsage.TotalTime, Stopwatch.GetTimestamp());
-                var delays = new List<long>(ProbesPerRound * count);
-                for (int probe = 0; probe < ProbesPerRound; probe++) delays.AddRange(await ProbeAsync(revoke, arrivals, cancellationToken));
+                var delays = new List<long>(LeastProbes * count);
+                for (int probe = 0; probe < LeastProbes || Stopwatch.GetElapsedTime(began) < slice; probe++) delays.AddRange(await ProbeAsync(revoke, arrivals, cancellationToken));
                 return (Delays: delays, Elapsed: Stopwatch.GetElapsedTime(began), Server: ServerCpu() - serverBefore, Client: Environment.CpuUsage.TotalTime - clientBefore);
             });
             long all = rounds.Sum(round => (long)round.Delays.Count);

@@ -42,6 +42,7 @@ internal sealed class KestrelSetup(ProcessOptions options, ListenProtocols proto
             connection.Features.Set(PeerIdentity.Of(certificate, options.TrustDomain));
             return next(connection);
         });
+        if (protocols.Value == HttpProtocols.Http2) listen.Use(next => connection => GatheredOutput.RunAsync(next, connection));
     }
 
     private void Limit(KestrelServerLimits limits)
