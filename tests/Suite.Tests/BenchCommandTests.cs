@@ -80,6 +80,7 @@ public sealed class BenchCommandTests
     [InlineData("nonsense")]
     [InlineData("introspect --seconds 0")]
     [InlineData("introspect --clients 0")]
+    [InlineData("watch --watchers 100 0")]
     public async Task Wrong_usage_is_told_before_anything_starts(string line)
     {
         var ran = await Claw.RunAsync(["bench", .. line.Split(' ')], null);
