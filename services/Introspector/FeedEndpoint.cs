@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using ClawBureau.Hosting;
 using ClawBureau.Hosting.Calls;
+using ClawBureau.Hosting.Tls;
 using ClawBureau.Protos.Feed.V1;
 using ClawBureau.Tokens;
 using Grpc.Core;
@@ -46,7 +47,9 @@ public sealed partial class FeedEndpoint(IFeedSource source, IRevocationLists li
 
         var renewals = Channel.CreateBounded<Renewal>(new BoundedChannelOptions(16) { SingleReader = true, FullMode = BoundedChannelFullMode.DropOldest });
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken);
-        using var stream = watches.Open(context.GetHttpContext().Connection.Id, responseStream, () => WatchFrame.Of(ToHeartbeat(ring.Head.Value, ring.Head.Value)), context.CancellationToken);
+        var http = context.GetHttpContext();
+        http.Features.Get<GatheredOutput>()?.Join();
+        using var stream = watches.Open(http.Connection.Id, responseStream, () => WatchFrame.Of(ToHeartbeat(ring.Head.Value, ring.Head.Value)), context.CancellationToken);
         var listening = ListenAsync(requestStream, renewals.Writer, stream, ended.Token);
         var place = new Place(epochs, cursor, source.KeysSeq);        // what hello says; whatever comes later is announced
         watches.Add(stream);

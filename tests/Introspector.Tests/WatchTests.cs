@@ -421,6 +421,27 @@ public sealed class WatchTests
     }
 
     /// <summary>By the process's own clock, which stands until the test moves it: no machine is too busy for it.</summary>
+    /// <summary>Their frames leave together: gathered from the second watcher on, while others are on their way.</summary>
+    [Fact]
+    public async Task Many_watchers_on_one_connection_each_see_everything_once_and_in_order()
+    {
+        await using var introspector = await IntrospectorFixture.StartAsync();
+        var connection = new FeedService.FeedServiceClient(introspector.Process.Channel().Calls);
+        var fromTheStart = new Start { Epoch = await introspector.EpochAsync() };
+        var watchers = new List<Watcher>();
+        for (int i = 0; i < 60; i++)
+        {
+            watchers.Add(await Watcher.StartAsync(connection, fromTheStart));
+            await introspector.RevokeManyAsync(5);
+        }
+        foreach (var watcher in watchers)
+        {
+            await watcher.UntilDeliveredAsync(300);
+            Assert.Empty(FeedChecks.FindViolations(watcher.Frames, 0));
+            watcher.Dispose();
+        }
+    }
+
     [Fact]
     public async Task A_frame_that_does_not_leave_within_the_bound_costs_its_watcher_the_stream_and_nobody_else_anything()
     {
