@@ -151,12 +151,15 @@ public sealed class VerifiedTokenCache(int maxTokens = 65_536, long maxBytes = 6
         return string.GetHashCode(tail[..written]);
     }
 
-    /// <summary>Text is at most as many UTF-16 units as the payload has bytes; each item of a list is a string of its own and two references.</summary>
+    /// <summary>
+    /// Text is at most as many UTF-16 units as the payload has bytes, and may be kept once more in a form derived from it; each item of a
+    /// list is a string of its own and two references.
+    /// </summary>
     private static int CostOf(ParsedToken token)
     {
         const int perItem = 48;
         var items = token.Claims.Audience.Values.Count + token.Claims.Scope.Count;
-        return FixedCost + token.Compact.Length + 2 * Base64UrlText.DecodedLength(token.SigningInput.Length) + perItem * items;
+        return FixedCost + token.Compact.Length + 3 * Base64UrlText.DecodedLength(token.SigningInput.Length) + perItem * items;
     }
 
     /// <param name="compact">The text, ASCII; longer than its signature.</param>

@@ -9,23 +9,26 @@ public sealed partial class IntrospectionEndpoint
 {
     private const int MostTokens = 1000;
 
-    public override async Task<BatchIntrospectTokensResponse> BatchIntrospectTokens(BatchIntrospectTokensRequest request, ServerCallContext context)
+    public override async Task<EncodedResponse> BatchIntrospectTokens(BatchIntrospectTokensRequest request, ServerCallContext context)
     {
         if (request.Tokens.Count == 0) throw Refusal.OfField(Reason.InvalidRequest, "tokens", "tokens must not be empty");
         if (request.Tokens.Count > MostTokens)
             throw new Refusal(Reason.BatchTooLarge, $"At most {MostTokens} tokens are introspected at once", new Dictionary<string, string> { ["limit"] = $"{MostTokens}" });
         var rights = RightsOf(context);
         var reading = await ReadAsync(request.Consistency);
-        var response = new BatchIntrospectTokensResponse { Revision = Mapping.ToRevision(reading.Revision) };
-        response.Results.Capacity = request.Tokens.Count;
-        foreach (var token in request.Tokens)
-        {
-            response.Results.Add(JsText.IsBlank(token)
-                ? new BatchIntrospectTokensResult { Error = new() { Reason = Protos.Types.V1.Reason.InvalidRequest, Sentence = "token is required", Metadata = { ["field"] = "token" } } }
-                : new BatchIntrospectTokensResult { Answer = Answer(token, rights) });
-        }
-        response.Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt));
-        return response;
+        var results = new ReadOnlyMemory<byte>[request.Tokens.Count];
+        for (int i = 0; i < results.Length; i++) results[i] = ResultOf(request.Tokens[i], rights);
+        var rest = new BatchIntrospectTokensResponse { Revision = Mapping.ToRevision(reading.Revision), Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt)) };
+        return new EncodedResponse(results, rest);
+    }
+
+    /// <returns>A response with this one result, encoded.</returns>
+    private ReadOnlyMemory<byte> ResultOf(string token, CallerRights rights)
+    {
+        if (JsText.IsBlank(token))
+            return ActiveToken.ToBatch(new() { Error = new() { Reason = Protos.Types.V1.Reason.InvalidRequest, Sentence = "token is required", Metadata = { ["field"] = "token" } } });
+        var (known, answer) = Answer(token, rights);
+        return known?.Batch ?? ActiveToken.ToBatch(new() { Answer = answer });
     }
 
     public override async Task<GetTransitionMatrixResponse> GetTransitionMatrix(GetTransitionMatrixRequest request, ServerCallContext context)

@@ -1,4 +1,5 @@
 using ClawBureau.Hosting.Calls;
+using ClawBureau.Hosting.Claims;
 using ClawBureau.Hosting.Telemetry;
 using ClawBureau.Protos.Introspection.V1;
 using ClawBureau.Tokens;
@@ -8,20 +9,21 @@ namespace ClawBureau.Introspector;
 
 /// <summary>clawbureau.introspection.v1 on the wire.</summary>
 public sealed partial class IntrospectionEndpoint(
-    IFeedSource source, RevocationSet live, VerifiedTokenCache verifiedTokens, IntrospectionRights entitlement, IntrospectorClock clock, TimeProvider time) : IntrospectionService.IntrospectionServiceBase
+    IFeedSource source, RevocationSet live, VerifiedTokenCache verifiedTokens, IntrospectionRights entitlement, IntrospectorClock clock, TimeProvider time) : IntrospectionRpcs
 {
-    public override async Task<IntrospectTokenResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
+    public override async Task<EncodedResponse> IntrospectToken(IntrospectTokenRequest request, ServerCallContext context)
     {
         long started = time.GetTimestamp();
         if (JsText.IsBlank(request.Token)) throw Refusal.OfField(Reason.InvalidRequest, "token", "token is required");
         var rights = RightsOf(context);
         var reading = await ReadAsync(request.Consistency);
-        var answer = Answer(request.Token, rights);
+        var (known, answer) = Answer(request.Token, rights);
+        answer ??= new IntrospectTokenResponse();
         answer.Revision = Mapping.ToRevision(reading.Revision);
         answer.Age = Mapping.ToDuration(time.GetElapsedTime(reading.StartedAt));
         SuiteMetrics.IntrospectionDuration.Record(
-            time.GetElapsedTime(started).TotalSeconds, new KeyValuePair<string, object?>("result", answer.Active ? "active" : answer.Revoked ? "revoked" : "inactive"));
-        return answer;
+            time.GetElapsedTime(started).TotalSeconds, new KeyValuePair<string, object?>("result", known is not null || answer.Active ? "active" : answer.Revoked ? "revoked" : "inactive"));
+        return new EncodedResponse(known is null ? [] : [known.Answer], answer);
     }
 
     /// <summary>How fresh the caller wants it; not said: nothing acknowledged before the call may be missing (L3).</summary>
@@ -53,13 +55,13 @@ public sealed partial class IntrospectionEndpoint(
 
     private CallerRights RightsOf(ServerCallContext context) => entitlement.Of(context.GetCaller());
 
-    private IntrospectTokenResponse Answer(string token, CallerRights rights)
+    /// <returns>What is known of an active token in full; or else an answer of its own.</returns>
+    private (ActiveToken? Known, IntrospectTokenResponse? Answer) Answer(string token, CallerRights rights)
     {
         var (verified, death, fault) = Judge(token);
-        if (verified is null) return Mapping.ToInactive(TokenHash.Of(token), fault!);         // a token that is not good is an answer
-        var answer = Mapping.ToAnswer(verified, death);
-        if (!rights.Covers(verified.Claims)) answer.Claims = null;
-        return answer;
+        if (verified is null) return (null, Mapping.ToInactive(TokenHash.Of(token), fault!));         // a token that is not good is an answer
+        if (!rights.Covers(verified.Claims)) return (null, Mapping.ToAnswer(verified, death, claims: null));
+        return death is null ? (verified.Derive(ActiveToken.Of), null) : (null, Mapping.ToAnswer(verified, death, TokenClaimsMapping.ToWire(verified.Claims)));
     }
 
     /// <summary>The contract's decision order (clawscope-http.md 5.1): form, claims, expiry, key, signature, revocation.</summary>

@@ -1,4 +1,3 @@
-using ClawBureau.Hosting.Claims;
 using ClawBureau.Hosting.Refusals;
 using ClawBureau.Ledger.Reading;
 using ClawBureau.Protos.Feed.V1;
@@ -33,16 +32,17 @@ internal static class Mapping
         Sentence = ruling.Sentence,
     };
 
-    public static IntrospectTokenResponse ToAnswer(VerifiedToken token, Death? death)
+    /// <summary>What is said of a token that our key signed.</summary>
+    /// <param name="claims">Null: not for this caller.</param>
+    public static IntrospectTokenResponse ToAnswer(VerifiedToken token, Death? death, Wire.TokenClaims? claims)
     {
-        var wire = token.Derive(WireToken.Of);
         var answer = new IntrospectTokenResponse
         {
             Active = death is null,
             Revoked = death is not null,
-            TokenHash = wire.TokenHash,
-            Claims = wire.Claims,
-            Kid = wire.Kid,
+            TokenHash = token.TokenHash.ToString(),
+            Claims = claims,
+            Kid = token.KeyId.ToString(),
             KidSource = ToWire(token.KidSource),
             Foreign = token.IsForeign,
         };
@@ -125,10 +125,4 @@ internal static class Mapping
     }
 
     private sealed record LastRevision(Revision Revision, Wire.Revision Wire);
-
-    /// <summary>What is said of a token in every answer about it, made once. Nobody changes the messages.</summary>
-    private sealed record WireToken(string TokenHash, string Kid, Wire.TokenClaims Claims)
-    {
-        public static WireToken Of(VerifiedToken token) => new(token.TokenHash.ToString(), token.KeyId.ToString(), TokenClaimsMapping.ToWire(token.Claims));
-    }
 }

@@ -20,7 +20,8 @@ internal static class IntrospectScenario
             var answer = await clients[client].IntrospectTokenAsync(new IntrospectTokenRequest { Token = tokens[(uint)Interlocked.Increment(ref next) % Tokens] });
             if (!answer.Active) throw new InvalidOperationException($"a good token is answered as {answer.InactiveReason}");
             return 1;
-        }, options.Clients, stack.Stack.Introspector.Process);
+        }, options.Clients, stack.Stack.Introspector.Process)
+        { Database = stack.DatabaseCpu };
         measured(await new Comparison(options, report).RunAsync([introspect, stack.Empty(stack.Stack.Introspector, options.Clients)], hasBaseline: true, cancellationToken));
     }
 

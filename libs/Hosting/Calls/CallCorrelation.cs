@@ -8,10 +8,10 @@ namespace ClawBureau.Hosting.Calls;
 
 /// <summary>What ties a call to the caller's own records, and to ours.</summary>
 /// <param name="TraceId">
-/// Metadata <c>x-trace-id</c>, else the trace id of W3C <c>traceparent</c>, else that of the trace that is recorded, else a new <c>trc_UUID</c>.
+/// Metadata <c>x-trace-id</c>, else the trace id of W3C <c>traceparent</c>, else that of the trace that is recorded, else <c>trc_UUID</c>, made of the call id.
 /// </param>
 /// <param name="CorrelationId">Metadata <c>x-correlation-id</c>, if any.</param>
-/// <param name="CallId">Of this one call, made here; names its log entries.</param>
+/// <param name="CallId">Of this one call, a UUID as 32 hex digits, made here; names its log entries.</param>
 public sealed record CallCorrelation(string TraceId, string? CorrelationId, string CallId)
 {
     public const int MaxLength = 128;
@@ -29,13 +29,15 @@ public sealed record CallCorrelation(string TraceId, string? CorrelationId, stri
         if (CorrelationId is not null) headers.Add(CorrelationHeader, CorrelationId);
     }
 
+    /// <param name="callId">A UUID as 32 hex digits.</param>
     /// <exception cref="Refusal">
     /// An id is too long, or not printable ASCII: it is written to the ledger as it stands and echoed, so it is never cut or replaced.
     /// </exception>
     public static CallCorrelation Of(IHeaderDictionary headers, string callId)
     {
         var recorded = Activity.Current is { Recorded: true } call ? call : null;
-        var traceId = IdIn(headers, TraceHeader) ?? TraceIdOf(headers.TraceParent.ToString()) ?? recorded?.TraceId.ToString() ?? $"trc_{Guid.NewGuid()}";
+        var traceId = IdIn(headers, TraceHeader) ?? TraceIdOf(headers.TraceParent.ToString()) ?? recorded?.TraceId.ToString()
+            ?? $"trc_{Guid.ParseExact(callId, "N")}";        // this call begins the trace; another random number would be another system call
         recorded?.SetTag("claw.trace_id", traceId);     // by which the ledger's acts are found from the trace, and it from them
         return new(traceId, IdIn(headers, CorrelationHeader), callId);
     }
