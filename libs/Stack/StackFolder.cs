@@ -152,18 +152,24 @@ internal sealed class StackFolder : IDisposable
 
     private void StopLeftovers()
     {
+        // All are ended before any is waited for: who adopted them may take a second or two to notice that one has ended.
+        var ended = new List<System.Diagnostics.Process>();
         foreach (var (_, id, _) in Noted().Where(n => n.What == "child" && Programs.IsAlive(n.Id, n.Start)))
         {
             try
             {
-                using var process = System.Diagnostics.Process.GetProcessById(id);
+                var process = System.Diagnostics.Process.GetProcessById(id);
+                ended.Add(process);
                 process.Kill();
-                process.WaitForExit(TimeSpan.FromSeconds(10));
             }
             catch (Exception e) when (e is ArgumentException or InvalidOperationException)
             {
                 // It has ended.
             }
+        }
+        foreach (var process in ended)
+        {
+            using (process) process.WaitForExit(TimeSpan.FromSeconds(10));
         }
         LocalPostgres.Stop(System.IO.Path.Combine(Path, "postgres"));
     }
