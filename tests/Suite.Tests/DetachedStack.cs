@@ -11,7 +11,7 @@ public sealed class DetachedStack : IAsyncLifetime
     private readonly List<PeerChannel> _channels = [];
 
     internal string State { get; } = Directory.CreateTempSubdirectory("claw-up-test-").FullName;
-    internal int PortBase { get; } = Random.Shared.Next(2000, 3000) * 10;
+    internal int PortBase { get; } = PortBases.Free();
     internal Ran Up { get; private set; } = null!;
 
     /// <summary>As it is now: what was started again has another id.</summary>

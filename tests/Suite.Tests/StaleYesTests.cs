@@ -51,18 +51,18 @@ public sealed class StaleYesTests(FollowedIntrospectors fixture) : IClassFixture
             await fault();
         }
         await load.ProgressAsync();
-        await Eventually.HoldsAsync("enough was asked", () => stale.Answers >= LeastAnswers && linearizable.Answers >= LeastAnswers, TimeSpan.FromSeconds(60));
+        await Eventually.HoldsAsync("enough was asked", () => Suffices(stale) && Suffices(linearizable), TimeSpan.FromSeconds(60));
         await stop.CancelAsync();
         await load.EndedAsync();
 
         foreach (var log in new[] { stale, linearizable })
-        {
             Assert.True(log.FindViolations().Count == 0, $"seed {seed}: {string.Join("; ", log.FindViolations().Take(5))}");
-            Assert.True(log.ActiveAnswers > 20, $"only {log.ActiveAnswers} answers were a yes");
-            Assert.True(log.AnswersAfterRevoke > 20, $"only {log.AnswersAfterRevoke} of {log.Answers} answers prove anything");
-        }
+
         Assert.True(load.Wrong.Count == 0, $"seed {seed}: {string.Join("; ", load.Wrong.Take(5))}");
         Assert.True(load.Interruptions > 0, "no fault interrupted a call: nothing was shown");
+
+        // Of each kind enough to prove something, however slow the machine is.
+        static bool Suffices(FreshnessLog log) => log.Answers >= LeastAnswers && log.ActiveAnswers > 20 && log.AnswersAfterRevoke > 20;
 
         async Task FlapAsync(ServiceInstance[] services)
         {

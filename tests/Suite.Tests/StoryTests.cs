@@ -27,7 +27,7 @@ public sealed partial class StoryTests
         // What the page calls ./claw, without the build that comes first; and its stack on ports that nobody else has.
         await File.WriteAllTextAsync(Path.Combine(folder, "claw"), $"""
             #!/bin/sh
-            [ "$1" != up ] || set -- "$@" --port-base {Random.Shared.Next(2000, 3000) * 10}
+            [ "$1" != up ] || set -- "$@" --port-base {PortBases.Free()}
             exec "{Claw.Dotnet}" "{Claw.Program}" "$@"
             """);
         File.SetUnixFileMode(Path.Combine(folder, "claw"), (UnixFileMode)0b111_101_101);

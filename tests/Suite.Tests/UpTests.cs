@@ -107,7 +107,7 @@ public sealed class UpTests(DetachedStack stack)
     public async Task Down_ends_what_a_killed_up_left_behind()
     {
         var state = Directory.CreateTempSubdirectory("claw-left-").FullName;
-        using var up = new RunningClaw(["up", "--state", state, "--port-base", $"{Random.Shared.Next(2000, 3000) * 10}"]);
+        using var up = new RunningClaw(["up", "--state", state, "--port-base", $"{PortBases.Free()}"]);
         await up.PrintsAsync("Ctrl-C ends it.");
         Assert.Contains("SCOPE_PROTECTED_AUTH_MODE=canonical_cst", up.Out, StringComparison.Ordinal);       // unless it is said otherwise
         var left = StackDescription.Read(state)!.Services.SelectMany(s => s.Value).ToList();
