@@ -28,7 +28,7 @@ public sealed class IntrospectorOptions
     /// <summary>How long the primary's beat may stand still before nothing is answered any more. 2 s.</summary>
     public TimeSpan MostSilence { get; init; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>Pause between reads while somebody watches. 5 ms: what a revocation waits at most before it is sent.</summary>
+    /// <summary>Pause between reads while somebody watches; a fifth of it within a second of a revocation. 5 ms: what the first waits at most before it is sent.</summary>
     public TimeSpan WatchPause { get; init; } = TimeSpan.FromMilliseconds(5);
 
     /// <summary>Pause between reads while nobody watches. 500 ms; introspections read on their own account.</summary>

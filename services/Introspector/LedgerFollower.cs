@@ -18,6 +18,10 @@ public sealed class LedgerFollower(
     private const string Condition = "ledger";
     private static readonly TimeSpan SnapshotDeadline = TimeSpan.FromSeconds(60);      // each page of it has a shorter one
     private static readonly TimeSpan DropEvery = TimeSpan.FromMinutes(1);
+
+    // Where one revocation came others follow: for so long after it the pause while somebody watches is that much shorter.
+    private static readonly TimeSpan Burst = TimeSpan.FromSeconds(1);
+    private const int SoonerInBurst = 5;
     private const int RememberedAtOnce = 4096;
     private readonly Lock _lock = new();
     private ReadWaiters? _underWay;         // locked: whom the read under way answers; null while there is none
@@ -39,6 +43,7 @@ public sealed class LedgerFollower(
 
     private volatile VerificationKeySet _keys = VerificationKeySet.Empty;
     private long _keysSeq;
+    private long _movedAt;                                  // when a read last brought revocations
     private long _polls;
     private Reading _latest;                                // locked
 
@@ -152,7 +157,8 @@ public sealed class LedgerFollower(
             {
                 return;
             }
-            var pause = watches.Counted > 0 && !away ? options.WatchPause : options.IdlePause;
+            var pause = away || watches.Counted == 0 ? options.IdlePause
+                : time.GetElapsedTime(Volatile.Read(ref _movedAt)) < Burst ? options.WatchPause / SoonerInBurst : options.WatchPause;
             await Task.Delay(pause, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
@@ -274,7 +280,9 @@ public sealed class LedgerFollower(
             poll = await AskAsync(deadline => ledger.PollAsync(ring.Head, deadline));
             RequireSound(poll);
             foreach (var row in poll.Rows) live.Apply(row.ToEntry());
-            if (poll.Rows.Count > 0) ring.Append([.. poll.Rows.Select(Mapping.ToRevocation)]);
+            if (poll.Rows.Count == 0) continue;
+            ring.Append([.. poll.Rows.Select(Mapping.ToRevocation)]);
+            Volatile.Write(ref _movedAt, time.GetTimestamp());
         }
         while (ring.Head < poll.Revision.RevocationSeq);
 
