@@ -18,12 +18,12 @@ public sealed class BenchCommandTests
         var last = JsonDocument.Parse(ran.Out.TrimEnd('\n').Split('\n')[^1]).RootElement;
         Assert.Equal(["machine", "rows"], last.EnumerateObject().Select(member => member.Name));
         var rows = last.GetProperty("rows").EnumerateArray().ToList();
-        Assert.Equal(["introspect linearizable c=4", "empty unary c=4"], rows.Select(row => row.GetProperty("name").GetString()));
+        Assert.Equal(["introspect linearizable c=4", "introspect, the ledger not read c=4", "empty unary c=4"], rows.Select(row => row.GetProperty("name").GetString()));
         Assert.All(rows, row => Assert.Equal(
             ["name", "per_second", "p50_ms", "p99_ms", "cpu_us", "baseline", "ratio", "cpu_ratio"], row.EnumerateObject().Select(member => member.Name)));
         Assert.Equal("empty unary c=4", rows[0].GetProperty("baseline").GetString());
         foreach (var figure in (string[])["per_second", "p50_ms", "p99_ms", "cpu_us", "ratio", "cpu_ratio"]) Assert.True(rows[0].GetProperty(figure).GetDouble() > 0, figure);
-        Assert.Equal(JsonValueKind.Null, rows[1].GetProperty("ratio").ValueKind);
+        Assert.Equal(JsonValueKind.Null, rows[^1].GetProperty("ratio").ValueKind);
     }
 
     [Fact]
