@@ -1,7 +1,6 @@
 using ClawBureau.Hosting.Claims;
 using ClawBureau.Protos.Introspection.V1;
 using ClawBureau.Tokens;
-using Google.Protobuf;
 
 namespace ClawBureau.Introspector;
 
@@ -24,9 +23,6 @@ internal sealed class ActiveToken
     {
         var answer = Mapping.ToAnswer(token, death: null, TokenClaimsMapping.ToWire(token.Claims));
         // The answer is the last thing in it, behind the tags and lengths around it.
-        return new ActiveToken(ToBatch(new BatchIntrospectTokensResult { Answer = answer }), answer.CalculateSize());
+        return new ActiveToken(Mapping.ToBatch(new BatchIntrospectTokensResult { Answer = answer }), answer.CalculateSize());
     }
-
-    /// <summary>A batch's response with this as the only result, encoded.</summary>
-    public static byte[] ToBatch(BatchIntrospectTokensResult result) => new BatchIntrospectTokensResponse { Results = { result } }.ToByteArray();
 }

@@ -26,9 +26,9 @@ public sealed partial class IntrospectionEndpoint
     private ReadOnlyMemory<byte> ResultOf(string token, CallerRights rights)
     {
         if (JsText.IsBlank(token))
-            return ActiveToken.ToBatch(new() { Error = new() { Reason = Protos.Types.V1.Reason.InvalidRequest, Sentence = "token is required", Metadata = { ["field"] = "token" } } });
+            return Mapping.ToBatch(new() { Error = new() { Reason = Protos.Types.V1.Reason.InvalidRequest, Sentence = "token is required", Metadata = { ["field"] = "token" } } });
         var (known, answer) = Answer(token, rights);
-        return known?.Batch ?? ActiveToken.ToBatch(new() { Answer = answer });
+        return known?.Batch ?? Mapping.ToBatch(new() { Answer = answer });
     }
 
     public override async Task<GetTransitionMatrixResponse> GetTransitionMatrix(GetTransitionMatrixRequest request, ServerCallContext context)

@@ -56,6 +56,9 @@ internal static class Mapping
         return answer;
     }
 
+    /// <summary>The response to a batch with this as the only result, encoded: such stand one after another in an <see cref="EncodedResponse"/>.</summary>
+    public static byte[] ToBatch(BatchIntrospectTokensResult result) => new BatchIntrospectTokensResponse { Results = { result } }.ToByteArray();
+
     public static Revocation ToRevocation(RevocationRow row)
     {
         var wire = ToRevocation(row.ToEntry());
